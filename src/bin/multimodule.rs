@@ -1,0 +1,3 @@
+//! `multimodule`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `qtrans`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `rtrans`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `strans`.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! Processes and what the kernel lets them hold: locks, limits, identity.
+
+mod lock;
+
+pub use lock::{ByteLock, is_locked};
