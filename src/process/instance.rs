@@ -5,9 +5,15 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::lock_file::{Attempt, LockFile};
 use super::{FileError, start_ticks};
+
+/// How often we look for the pid of a daemon that has just begun, and the pause between: a tenth of a second in all,
+/// thousands of times what it needs to write it.
+const PID_LOOKS: u32 = 20;
+const PID_PAUSE: Duration = Duration::from_millis(5);
 
 /// The right to be the daemon of a state directory, until dropped.
 #[derive(Debug)]
@@ -26,8 +32,7 @@ pub enum InstanceError {
         /// The directory as it was given.
         state_dir: PathBuf,
     },
-    /// Another daemon has it, but the pid it wrote is none that can be seen here: it runs in another container, or
-    /// has only just begun.
+    /// Another daemon has it, but the pid it wrote is none that can be seen here: it runs in another container.
     #[error("program is already running under a PID that cannot be seen from here (state directory {})", state_dir.display())]
     RunningUnseen {
         /// The directory as it was given.
@@ -47,17 +52,20 @@ impl InstanceLock {
         make_state_dir(state_dir)?;
         match LockFile::try_take(&state_dir.join("daemon.lock"))? {
             Attempt::Taken(lock) => Ok(Self { _lock: lock }),
-            Attempt::Busy(pid) => Err(running(pid, state_dir.to_owned())),
+            Attempt::Busy(lock) => Err(running(&lock, state_dir.to_owned())),
         }
     }
 }
 
-/// A pid of a process that is gone is a line of the daemon before, which the new one is about to overwrite.
-fn running(pid: Option<u32>, state_dir: PathBuf) -> InstanceError {
-    match pid.filter(|pid| matches!(start_ticks(*pid), Ok(Some(_)))) {
-        Some(pid) => InstanceError::Running { pid, state_dir },
-        None => InstanceError::RunningUnseen { state_dir },
+/// Whoever has just taken the lock writes its pid next: until then the file names a process that is gone, or none.
+fn running(lock: &LockFile, state_dir: PathBuf) -> InstanceError {
+    for _ in 0..PID_LOOKS {
+        match lock.pid().filter(|pid| matches!(start_ticks(*pid), Ok(Some(_)))) {
+            Some(pid) => return InstanceError::Running { pid, state_dir },
+            None => std::thread::sleep(PID_PAUSE),
+        }
     }
+    InstanceError::RunningUnseen { state_dir }
 }
 
 /// Makes a state directory (0700, with its parents) where it is missing; one that exists is left as it is.

@@ -17,7 +17,7 @@ const REPLACED_LIMIT: u32 = 8;
 
 const LOCK: ByteLock = ByteLock { byte: 0 };
 
-/// A lock file that this process holds; dropping it gives the lock back.
+/// An open lock file. If its lock is ours, dropping it gives the lock back.
 #[derive(Debug)]
 pub(super) struct LockFile {
     path: PathBuf,
@@ -29,8 +29,8 @@ pub(super) struct LockFile {
 pub(super) enum Attempt {
     /// It is ours.
     Taken(LockFile),
-    /// Somebody else has it: the pid that its file names, if it names one.
-    Busy(Option<u32>),
+    /// Somebody else has it; the file may name the pid.
+    Busy(LockFile),
 }
 
 impl LockFile {
@@ -39,7 +39,7 @@ impl LockFile {
         for _ in 0..REPLACED_LIMIT {
             let lock = Self { path: path.to_owned(), file: open(path)? };
             if !LOCK.try_take(&lock.file).map_err(FileError::of(path, "lock"))? {
-                return Ok(Attempt::Busy(lock.pid()));
+                return Ok(Attempt::Busy(lock));
             }
             if lock.still_ours()? {
                 lock.write_pid()?;
@@ -67,7 +67,8 @@ impl LockFile {
         self.file.set_len(line.len() as u64).map_err(FileError::of(&self.path, "write"))
     }
 
-    fn pid(&self) -> Option<u32> {
+    /// The pid that the file names, if it names one.
+    pub(super) fn pid(&self) -> Option<u32> {
         let mut text = [0; 16];
         let length = self.file.read_at(&mut text, 0).ok()?;
         std::str::from_utf8(&text[..length]).ok()?.lines().next()?.parse().ok()

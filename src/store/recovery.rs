@@ -24,6 +24,7 @@ use super::record::Record;
 
 /// What recovery found.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for a moment, when a task starts")]
 pub enum Recovered {
     /// There is no file: the task never had a record.
     Fresh,

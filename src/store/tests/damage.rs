@@ -1,6 +1,7 @@
 //! Damaged and refused files.
 
-use super::super::{AsideReason, Recovered, StoreError, TaskStore};
+use super::super::encoding::Encoder;
+use super::super::{AsideReason, Record, Recovered, StoreError, TaskStore};
 use super::sample::{contents, file, record, recover, taken, task, written};
 
 #[test]
@@ -24,6 +25,30 @@ fn a_slot_cut_at_any_length_gives_way_to_the_older_record() {
     }
     let kept = contents(dir.path()).len() - files.len();
     assert_eq!(kept, 5, "so many files are kept aside at most");
+}
+
+#[test]
+fn a_write_broken_off_at_any_byte_leaves_the_record_before() {
+    for (old_size, new_size) in [(10, 400), (400, 10), (50, 50)] {
+        let sized = |n, size| Record { state: format!("{n}").repeat(size), ..record(n) };
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = written(dir.path(), 3);
+        store.write(&sized(4, old_size)).unwrap();
+        store.write(&record(5)).unwrap();
+        let old = std::fs::read(file(dir.path(), ".0")).unwrap();
+        let new = Encoder::default().encode(&sized(6, new_size)).unwrap().to_vec();
+        let header = new.iter().position(|byte| *byte == b'\n').unwrap();
+        // The header is within the first page, which a kill leaves old or new.
+        for written in header + 1..new.len() {
+            let torn = [&new[..written], old.get(written..).unwrap_or(b"")].concat();
+            std::fs::write(file(dir.path(), ".0"), torn).unwrap();
+            let (_, taken) = taken(dir.path());
+            let whole = taken.record == sized(6, new_size);
+            assert!(whole || taken.record == record(5), "broken off at {written}");
+            assert_eq!(taken.aside.is_empty(), whole, "broken off at {written}");
+            assert!(!taken.rolled_back() && taken.aside.iter().all(|aside| aside.moved_to.is_none()));
+        }
+    }
 }
 
 #[test]
