@@ -36,32 +36,29 @@ struct Field {
 }
 
 impl Index {
-    /// Files the routes, whose matches are given in their order.
-    pub(super) fn build(matches: &[&Match]) -> Self {
-        let mut tests: HashMap<(&str, &str), usize> = HashMap::new();
-        let mut fields: HashMap<&str, usize> = HashMap::new();
-        for (field, text) in matches.iter().flat_map(|one| one.equalities()) {
-            *tests.entry((field, text)).or_default() += 1;
-            *fields.entry(field).or_default() += 1;
-        }
+    /// Files the routes, whose matches are given in their order, and takes the test that each is filed under out of
+    /// its match: a hit is that test.
+    pub(super) fn build(matches: &mut [&mut Match]) -> Self {
         let mut index = Self::default();
-        for (number, one) in (0..).zip(matches) {
-            // Among equals the field that most routes test, so that few fields are looked up.
-            let rarest = one.equalities().min_by_key(|test| (tests[test], Reverse(fields[test.0]), test.0));
+        let rarest = rarest_tests(matches);
+        for (number, (one, rarest)) in (0..).zip(matches.iter_mut().zip(rarest)) {
             match rarest {
-                Some((field, text)) => index.file(field, text, number),
+                Some((field, text)) => {
+                    one.remove(&field);
+                    index.file(field, text, number);
+                }
                 None => index.unfiled.push(number),
             }
         }
         index
     }
 
-    fn file(&mut self, field: &str, text: &str, number: RouteNumber) {
-        let place = *self.places.entry(Text::from(field)).or_insert_with(|| {
-            self.fields.push(Field { name: Text::from(field), routes: HashMap::new() });
+    fn file(&mut self, field: Text, text: Text, number: RouteNumber) {
+        let place = *self.places.entry(field.clone()).or_insert_with(|| {
+            self.fields.push(Field { name: field, routes: HashMap::default() });
             self.fields.len() - 1
         });
-        self.fields[place].routes.entry(Text::from(text)).or_default().push(number);
+        self.fields[place].routes.entry(text).or_default().push(number);
     }
 
     /// Whether routes are filed under `field`.
@@ -90,6 +87,22 @@ impl Index {
         }
         lists.candidates(from)
     }
+}
+
+/// Of each match the equality that the fewest of all of them ask for; among equals of the field that most test, so
+/// that few fields are looked up.
+fn rarest_tests(matches: &[&mut Match]) -> Vec<Option<(Text, Text)>> {
+    let mut tests: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut fields: HashMap<&str, usize> = HashMap::new();
+    for (field, text) in matches.iter().flat_map(|one| one.equalities()) {
+        *tests.entry((field, text)).or_default() += 1;
+        *fields.entry(field).or_default() += 1;
+    }
+    let rarest = |one: &Match| {
+        let best = one.equalities().min_by_key(|test| (tests[test], Reverse(fields[test.0]), test.0));
+        best.map(|(field, text)| (Text::from(field), Text::from(text)))
+    };
+    matches.iter().map(|one| rarest(one)).collect()
 }
 
 impl Field {

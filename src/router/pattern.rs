@@ -74,6 +74,11 @@ impl Match {
         groups
     }
 
+    /// Takes the test of `field` out, for a caller that has made it already.
+    pub(super) fn remove(&mut self, field: &str) {
+        self.0.retain(|(have, _)| have != field);
+    }
+
     /// The tests that ask for one text of one field.
     pub(super) fn equalities(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(field, pattern)| match pattern {

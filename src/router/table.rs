@@ -39,6 +39,7 @@ pub enum Target {
 /// One route.
 #[derive(Debug)]
 pub(super) struct Route {
+    /// The tests that a hit in the index has not made.
     pub(super) test: Match,
     pub(super) transform: Option<Transform>,
     pub(super) forwards: Vec<QueueIndex>,
@@ -64,7 +65,7 @@ impl RoutingTable {
     }
 
     pub(super) fn of(mut routes: Vec<Route>, queues: Queues) -> Self {
-        let index = Index::build(&routes.iter().map(|route| &route.test).collect::<Vec<_>>());
+        let index = Index::build(&mut routes.iter_mut().map(|route| &mut route.test).collect::<Vec<_>>());
         for route in &mut routes {
             let sets_indexed = |transform: &Transform| transform.fields().any(|field| index.looks_at(field));
             route.reindexes = route.transform.as_ref().is_some_and(sets_indexed);

@@ -1,4 +1,4 @@
-//! What routing one message costs: `--routes N --messages M`.
+//! What routing one message costs: `--routes N --messages M [--face parsed|encoded]`.
 //!
 //! Each route matches on a `source` of its own; the messages come from ten of the sources, so exactly one route
 //! matches each, whatever N is. The work is fixed, so that runs compare by instructions:
@@ -19,10 +19,15 @@ const SOURCES: usize = 10;
 const ROUNDS: usize = 9;
 
 fn main() {
-    let routes = argument("--routes").unwrap_or(100).max(SOURCES);
-    let messages = argument("--messages").unwrap_or(1_000_000);
+    let number = |name| argument(name).and_then(|text| text.parse::<usize>().ok());
+    let routes = number("--routes").unwrap_or(100).max(SOURCES);
+    let messages = number("--messages").unwrap_or(1_000_000);
+    let wanted = argument("--face");
     let table = RoutingTable::compile(&config(routes)).expect("the config of this bench is sound");
     for (face, sent) in [("parsed", parsed(routes)), ("encoded", encoded(routes))] {
+        if wanted.as_deref().is_some_and(|wanted| wanted != face) {
+            continue;
+        }
         let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| time(&table, &sent, messages / ROUNDS)).collect();
         rounds.sort_by(f64::total_cmp);
         let (low, median, high) = (rounds[ROUNDS / 4], rounds[ROUNDS / 2], rounds[ROUNDS * 3 / 4]);
@@ -30,9 +35,8 @@ fn main() {
     }
 }
 
-fn argument(name: &str) -> Option<usize> {
-    let mut arguments = std::env::args().skip_while(|argument| argument != name);
-    arguments.nth(1)?.parse().ok()
+fn argument(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
 }
 
 fn config(routes: usize) -> Value {
