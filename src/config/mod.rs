@@ -31,6 +31,11 @@ mod scan;
 mod suggest;
 mod typed;
 
+#[cfg(test)]
+mod document_tests;
+#[cfg(test)]
+mod round_trip_tests;
+
 pub use document::{Document, MAX_CONFIG_BYTES, parse_message};
 pub use entries::{Config, DAEMON, Entry, OUT_OF_BAND, ROUTER};
 pub use fault::{Fault, Faults};
