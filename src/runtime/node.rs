@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -13,15 +14,16 @@ use tokio::time::Instant;
 
 use super::control::ControlInbox;
 use super::dead;
-use super::delivery::Delivery;
+use super::delivery::{Course, Delivery};
 use super::handle::{Handle, Order, Setup};
 use super::inlet::InletHandle;
 use super::office::Office;
 use super::registry::TaskKind;
 use super::service::{Doorman, Watchman};
-use super::switchboard::Switchboard;
+use super::switchboard::{Destination, Switchboard};
 use crate::config::Framework;
 use crate::mailbox::Mailbox;
+use crate::message::Message;
 use crate::name::{LaneName, QueueName, TaskName};
 use crate::router::RoutingTable;
 use crate::transit::{Bell, Error, Settings, Transit};
@@ -66,6 +68,8 @@ pub struct Node {
     actors: BTreeMap<TaskName, Handle>,
     doorman: JoinHandle<()>,
     _watchman: Watchman,
+    /// Lines of channels that found no room in their queue.
+    lost_lines: AtomicU64,
 }
 
 impl Node {
@@ -90,6 +94,7 @@ impl Node {
             actors: BTreeMap::new(),
             doorman,
             _watchman: watchman,
+            lost_lines: AtomicU64::new(0),
         };
         Ok((node, ControlInbox::new(mailbox)))
     }
@@ -176,6 +181,21 @@ impl Node {
         }
     }
 
+    /// Sends a line of a channel to `queue`: routed if that is the router's, else appended as it is. Where there is
+    /// no room it is dropped: a line must not hold up what it tells about.
+    pub fn send_line(&self, queue: &QueueName, line: Map) {
+        let message = Message::new(line);
+        if let Destination::Mailbox(_, mailbox) = self.office.switchboard.load().named(queue) {
+            let delivery = Delivery { message, origin: None };
+            if mailbox.status().open < crate::mailbox::CAPACITY && mailbox.push_unbounded(delivery).is_ok() {
+                return;
+            }
+        } else if self.office.append(&Course::Process, queue, &message, &mut Vec::new()).is_ok() {
+            return;
+        }
+        self.lost_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Which tasks run.
     pub fn tasks(&self) -> impl Iterator<Item = &TaskName> {
         self.actors.keys()
@@ -208,6 +228,10 @@ impl Node {
             }
         }
         self.inlet.stop().await;
+        let lost = self.lost_lines.load(Ordering::Relaxed);
+        if lost > 0 {
+            tracing::error!("{lost} lines for queues of channels found no room and were dropped");
+        }
         self.doorman.abort();
         orderly
     }

@@ -90,6 +90,13 @@ impl Registry {
 }
 
 impl TaskKind {
+    /// Whether a task of this kind does something sensible without an entry in the config: a stateless one, which
+    /// just waits for messages, and whose config may be empty.
+    #[must_use]
+    pub fn runs_without_config(&self) -> bool {
+        !self.stateful && self.check_config(&Map::new()).is_ok()
+    }
+
     /// Whether the task's own part of a config makes sense; all that is wrong with it.
     pub fn check_config(&self, own: &Map) -> Result<(), Vec<PathFault>> {
         (self.check_config)(own)
