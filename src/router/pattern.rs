@@ -67,6 +67,11 @@ impl Match {
         map_holds(&self.0, message)
     }
 
+    /// Whether it has no test.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What the named groups of this match hold, once it holds. Of a list the first element that matches counts.
     pub(super) fn groups(&self, message: MapView<'_>) -> Groups {
         let mut groups = Groups::default();
@@ -204,5 +209,120 @@ impl Reader<'_> {
             self.groups.push(Text::from(group));
         }
         Pattern::Special(Box::new(special))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::RoutingTable;
+    use super::*;
+    use crate::message::Message;
+
+    const EXPRESSION: &str = " special/^h(?<rest>.*)y$/i";
+
+    /// Each case: the fields, the match, whether it holds; on both faces of a message, and through a table.
+    fn check(cases: impl IntoIterator<Item = (serde_json::Value, serde_json::Value, bool)>) {
+        for (fields, test, holds) in cases {
+            let told = format!("{fields} against {test}");
+            let test: Value = serde_json::from_value(test).unwrap();
+            let sent = Message::new(serde_json::from_value(fields).unwrap());
+            let came = Message::from_encoded(sent.stamp(), sent.encoded().unwrap().clone()).unwrap();
+            let compiled = Match::compile(&test).unwrap();
+            assert_eq!(compiled.holds(MapView::of(sent.fields())), holds, "{told}");
+            assert_eq!(compiled.holds(came.view()), holds, "{told}, encoded");
+            let forwards = vec![crate::fields! { qname: "q" }];
+            let route = crate::fields! { "match": test, forwards: forwards };
+            let table = RoutingTable::compile(&Value::Map(crate::fields! { routes: vec![route] })).unwrap();
+            assert_eq!(table.route(came, |_, _| {}).unwrap() == 1, holds, "{told}, through a table");
+        }
+    }
+
+    #[test]
+    fn scalars_hold_as_the_table_says() {
+        check([
+            // scalar, scalar
+            (json!({"a": "x"}), json!({"a": "x"}), true),
+            (json!({"a": "x"}), json!({"a": "y"}), false),
+            (json!({"a": 1}), json!({"a": "1"}), true),
+            (json!({"a": "1"}), json!({"a": 1}), true),
+            (json!({"a": 1.0}), json!({"a": 1}), true),
+            (json!({"a": 1.5}), json!({"a": "1.5"}), true),
+            (json!({"a": "01"}), json!({"a": 1}), false),
+            (json!({"a": -7}), json!({"a": "-7"}), true),
+            (json!({"a": u64::MAX}), json!({"a": "18446744073709551615"}), true),
+            (json!({"a": "x"}), json!({"b": "x"}), false),
+            (json!({"a": "x", "b": 2}), json!({"a": "x", "b": 3}), false),
+            // null never holds
+            (json!({"a": null}), json!({"a": null}), false),
+            (json!({"a": null}), json!({"a": ""}), false),
+            (json!({}), json!({"a": null}), false),
+            // regular expressions
+            (json!({"a": "Howdy"}), json!({"a": EXPRESSION}), true),
+            (json!({"a": "howl"}), json!({"a": EXPRESSION}), false),
+            (json!({"a": 123}), json!({"a": " special/^1\\d+$/"}), true),
+            (json!({"a": "a/b"}), json!({"a": " special/a/b/"}), true),
+            (json!({"a": true}), json!({"a": " special/./"}), false),
+            (json!({"a": {"b": "howdy"}}), json!({"a": EXPRESSION}), false),
+            (json!({"a": ["x", "howdy"]}), json!({"a": EXPRESSION}), true),
+            (json!({"a": "x\ny"}), json!({"a": " special/^y$/"}), false),
+            (json!({"a": "x\ny"}), json!({"a": " special/^y$/m"}), true),
+            (json!({"a": "x\ny"}), json!({"a": " special/x.y/"}), false),
+            (json!({"a": "x\ny"}), json!({"a": " special/x . y/sx"}), true),
+            // boolean, boolean
+            (json!({"a": true}), json!({"a": true}), true),
+            (json!({"a": true}), json!({"a": false}), false),
+            (json!({"a": true}), json!({"a": "true"}), false),
+            (json!({"a": 1}), json!({"a": true}), false),
+            (json!({"a": "true"}), json!({"a": true}), false),
+        ]);
+    }
+
+    #[test]
+    fn maps_hold_as_the_table_says() {
+        check([
+            // map, map
+            (json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": 1}}), true),
+            (json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": 2}}), false),
+            (json!({"a": {"b": {"c": "howdy"}}}), json!({"a": {"b": {"c": EXPRESSION}}}), true),
+            (json!({"a": {"c": 1}}), json!({"a": {"b": 1}}), false),
+            (json!({"a": {"b": 1}}), json!({"a": {}}), true),
+            (json!({"a": {}}), json!({"a": {}}), true),
+            (json!({"a": 1}), json!({"a": {}}), false),
+            (json!({}), json!({"a": {}}), false),
+            (json!({"any": "thing"}), json!({}), true),
+            (json!({}), json!({}), true),
+        ]);
+    }
+
+    #[test]
+    fn lists_hold_as_the_table_says() {
+        check([
+            // array, scalar
+            (json!({"a": ["x", "y"]}), json!({"a": "y"}), true),
+            (json!({"a": ["x", 2]}), json!({"a": "2"}), true),
+            (json!({"a": ["x", "y"]}), json!({"a": "z"}), false),
+            (json!({"a": []}), json!({"a": "z"}), false),
+            (json!({"a": [["x"]]}), json!({"a": "x"}), false),
+            (json!({"a": [false, true]}), json!({"a": true}), true),
+            (json!({"a": [null]}), json!({"a": null}), false),
+            // array, array
+            (json!({"a": ["x", "y", "z"]}), json!({"a": ["x", "y"]}), true),
+            (json!({"a": ["x", "y"]}), json!({"a": ["y", "x"]}), false),
+            (json!({"a": ["x"]}), json!({"a": ["x", "y"]}), false),
+            (json!({"a": ["x"]}), json!({"a": []}), true),
+            (json!({"a": [{"b": 1}, ["howdy"]]}), json!({"a": [{"b": "1"}, [EXPRESSION]]}), true),
+            (json!({"a": "x"}), json!({"a": ["x"]}), false),
+            (json!({"a": {"0": "x"}}), json!({"a": ["x"]}), false),
+            // array, map
+            (json!({"a": ["x", 1]}), json!({"a": {"x": 0, "1": 0, "more": 0}}), true),
+            (json!({"a": ["x", "other"]}), json!({"a": {"x": 0}}), false),
+            (json!({"a": [{"x": 1}]}), json!({"a": {"x": 0}}), false),
+            (json!({"a": []}), json!({"a": {"x": 0}}), true),
+            // anything else
+            (json!({"a": {"b": 1}}), json!({"a": "b"}), false),
+            (json!({"a": "b"}), json!({"a": {"b": 1}}), false),
+        ]);
     }
 }

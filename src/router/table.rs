@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::compile;
 use super::hops::{self, BadStaticForwards};
-use super::index::Index;
+use super::index::{Candidates, Index};
 use super::pattern::Match;
 use super::special::Groups;
 use super::transform::Transform;
@@ -122,14 +122,17 @@ impl RoutingTable {
         message: Message,
         mut deliver: impl FnMut(Target, Message),
     ) -> Result<usize, BadStaticForwards> {
-        if hops::has_hop(message.view()) {
+        // One look serves both: a view of an encoded message walks over all of it.
+        let fields = message.view();
+        if hops::has_hop(fields) {
             return hops::take(message, self, &mut deliver);
         }
+        let mut candidates = Candidates::default();
+        self.index.find(fields, 0, &mut candidates);
         let mut walk = Walk { message, waiting: None, copies: 0, deliver };
-        let mut candidates = self.index.candidates(walk.message.view(), 0);
         while let Some(number) = candidates.next() {
             let route = &self.routes[number as usize];
-            if !route.test.holds(walk.message.view()) {
+            if !route.test.is_empty() && !route.test.holds(walk.message.view()) {
                 continue;
             }
             if let Some(transform) = &route.transform {
@@ -142,7 +145,7 @@ impl RoutingTable {
                 break;
             }
             if route.reindexes {
-                candidates = self.index.candidates(walk.message.view(), number + 1);
+                self.index.find(walk.message.view(), number + 1, &mut candidates);
             }
         }
         Ok(walk.finish())
