@@ -161,7 +161,7 @@ fn nesting_has_one_bound_in_every_form() {
         assert_eq!(Value::Map(root).depth(), 128);
         for depth in [129, 10_000] {
             let fault = Document::parse(name, &nested(depth)).unwrap_err().to_string();
-            let column = 128 * open.len() + 1 + usize::from(false);
+            let column = 128 * open.len() + 1;
             assert!(fault.starts_with(&format!("{name}:1:{column}: nested deeper than 128 levels")), "{fault}");
         }
         let endless = open.repeat(1_000_000);
