@@ -10,7 +10,8 @@ use super::scan::{self, Imbalance};
 use super::{Config, Form, json, perl, ron_form};
 use crate::value::{MAX_DEPTH, Map, Value};
 
-/// The longest text of a config, in bytes: a thousand times what people write, and read within a second or two.
+/// The longest text of a config, in bytes: a thousand times what people write, and still
+/// read at once: readers and places take time linear in the text.
 pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
 
 /// A config as it stands in a file, with all that is needed to show a fault at its place.
@@ -86,18 +87,20 @@ impl Document {
         self.place(Outline::of(self.form, &self.text).as_ref(), fault)
     }
 
-    /// All of `faults`, which were found in the root, at their places in the text, in the order of the text.
+    /// All of `faults`, which were found in the root, at their places in the text, in the order of the text. Of more
+    /// than a hundred the first hundred are shown.
     ///
     /// # Panics
     /// If there is none.
     #[must_use]
-    pub fn faults(&self, faults: Vec<PathFault>) -> Faults {
+    pub fn faults(&self, mut faults: Vec<PathFault>) -> Faults {
         let outline = Outline::of(self.form, &self.text);
-        let mut faults: Vec<_> =
-            faults.into_iter().map(|fault| (self.offset(outline.as_ref(), &fault), fault)).collect();
-        faults.sort_by_key(|(at, _)| *at);
-        let faults = faults.into_iter().map(|(_, fault)| self.place(outline.as_ref(), fault));
-        Faults::of(faults).expect("whoever reports faults has found one")
+        let more = faults.len().saturating_sub(MAX_FAULTS);
+        // Finding a place takes time by the size of the text.
+        faults.truncate(MAX_FAULTS);
+        let mut faults: Vec<_> = faults.into_iter().map(|fault| self.place(outline.as_ref(), fault)).collect();
+        faults.sort_by_key(|fault| fault.place);
+        Faults::of(faults.into_iter(), more).expect("whoever reports faults has found one")
     }
 
     fn offset(&self, outline: Option<&Outline>, fault: &PathFault) -> usize {
@@ -155,7 +158,7 @@ impl Source<'_> {
         let outline = Outline::of(form, self.text);
         let duplicates = outline.map(|outline| outline.duplicates(self.text, MAX_FAULTS)).unwrap_or_default();
         let faults = duplicates.into_iter().map(|(path, fault)| self.fault(form, fault).with_path(&path));
-        match (Faults::of(faults), value) {
+        match (Faults::of(faults, 0), value) {
             (Some(faults), _) => Err(faults),
             (None, Value::Map(map)) => Ok((form, map)),
             (None, other) => {

@@ -161,7 +161,7 @@ fn nesting_has_one_bound_in_every_form() {
         assert_eq!(Value::Map(root).depth(), 128);
         for depth in [129, 10_000] {
             let fault = Document::parse(name, &nested(depth)).unwrap_err().to_string();
-            let column = 128 * open.len() + 1 + usize::from(false);
+            let column = 128 * open.len() + 1;
             assert!(fault.starts_with(&format!("{name}:1:{column}: nested deeper than 128 levels")), "{fault}");
         }
         let endless = open.repeat(1_000_000);
@@ -191,4 +191,31 @@ fn the_form_that_was_assumed_is_named() {
         let fault = Document::parse("a.conf", text).unwrap_err().to_string();
         assert!(fault.ends_with(&format!("= read as {form}")), "{fault}");
     }
+}
+
+#[test]
+fn a_fault_of_a_tasks_own_config_is_shown_where_it_stands() {
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Own {
+        outstr: String,
+        ct: i64,
+    }
+    let text = "{ Example1 => {\n  outsrt => 'howdy', task => { ct => 'x' } } }";
+    let document = Document::parse("test.conf", text).unwrap();
+    let config = document.config().unwrap();
+    let (name, entry) = config.tasks.first_key_value().unwrap();
+    let faults = crate::config::typed::<Own>(&entry.own).unwrap_err();
+    let faults = faults.into_iter().map(|fault| entry.fault_of(name, fault)).collect();
+    let expected = "\
+test.conf:2:3: Example1.outsrt: unknown key \"outsrt\"
+  |   2 |   outsrt => 'howdy', task => { ct => 'x' } } }
+  |     |   ^ did you mean \"outstr\"?
+test.conf:2:32: Example1.task.ct: expected an integer of 64 bits, found the text \"x\"
+  |   2 |   outsrt => 'howdy', task => { ct => 'x' } } }
+  |     |                                ^
+  = read as the Perl form";
+    assert_eq!(document.faults(faults).to_string(), expected);
+    let own: Own = crate::config::typed(&fields! { outstr: "howdy", ct: "5" }).unwrap();
+    assert_eq!((own.outstr.as_str(), own.ct), ("howdy", 5));
 }

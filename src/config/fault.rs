@@ -6,12 +6,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Form;
 use super::path::{PathFault, ValuePath};
 use super::place::{self, Place};
-use super::{Form, suggest};
 
 /// How much of a line is shown, in characters: what a wide terminal holds in one row.
 const MAX_LINE_CHARS: usize = 160;
+
+/// How much of a reason, an advice or a path is kept, in characters: whole sentences, but not a key of a megabyte.
+const MAX_PHRASE_CHARS: usize = 400;
 
 /// How many faults are kept: more than a person reads, and a bound for a file that is nothing but faults.
 pub(super) const MAX_FAULTS: usize = 100;
@@ -69,14 +72,14 @@ impl Fault {
             place: Some(place),
             line_text,
             path: String::new(),
-            reason: fault.reason,
-            advice: fault.advice,
+            reason: phrase(&fault.reason),
+            advice: fault.advice.as_deref().map(phrase),
             indent,
         }
     }
 
     pub(super) fn with_path(mut self, path: &ValuePath) -> Self {
-        self.path = path.to_string();
+        self.path = phrase(&path.to_string());
         self
     }
 
@@ -88,9 +91,9 @@ impl Fault {
             form: None,
             place: None,
             line_text: String::new(),
-            path: fault.path.to_string(),
-            reason: fault.reason,
-            advice: fault.advice,
+            path: phrase(&fault.path.to_string()),
+            reason: phrase(&fault.reason),
+            advice: fault.advice.as_deref().map(phrase),
             indent: 0,
         }
     }
@@ -113,7 +116,7 @@ impl Fault {
             write!(f, "{}:{}:", place.line, place.column)?;
         }
         if !self.path.is_empty() {
-            write!(f, " {}:", suggest::visible(&self.path))?;
+            write!(f, " {}:", self.path)?;
         }
         write!(f, " {}", self.reason)?;
         match (self.place, &self.advice) {
@@ -133,6 +136,23 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// `text`, cut, with nothing in it that a terminal would obey.
+fn phrase(text: &str) -> String {
+    let mut phrase: String = text.chars().take(MAX_PHRASE_CHARS).map(visible).collect();
+    if text.chars().nth(MAX_PHRASE_CHARS).is_some() {
+        phrase.push('…');
+    }
+    phrase
+}
+
+fn visible(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        _ if c.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => c,
+    }
+}
+
 /// What is shown of `line`, and how far into that its character `column` (from 0) stands.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
     let chars = line.chars().count();
@@ -141,7 +161,7 @@ fn excerpt(line: &str, column: usize) -> (String, usize) {
     if start > 0 {
         shown.push('…');
     }
-    shown.extend(line.chars().skip(start).take(MAX_LINE_CHARS).map(suggest::visible_char));
+    shown.extend(line.chars().skip(start).take(MAX_LINE_CHARS).map(visible));
     if start + MAX_LINE_CHARS < chars {
         shown.push('…');
     }
@@ -156,11 +176,17 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// These faults, if there is any. The first hundred are kept, the others counted.
-    pub fn of(faults: impl ExactSizeIterator<Item = Fault>) -> Option<Self> {
-        let more = faults.len().saturating_sub(MAX_FAULTS);
+    /// These faults, if there is any, and `more` that are only counted.
+    pub(super) fn of(faults: impl ExactSizeIterator<Item = Fault>, more: usize) -> Option<Self> {
+        let more = more + faults.len().saturating_sub(MAX_FAULTS);
         let faults: Vec<_> = faults.take(MAX_FAULTS).collect();
         (!faults.is_empty()).then_some(Self { faults, more })
+    }
+
+    /// The faults of something that is not written in a text, if there is any.
+    #[must_use]
+    pub fn without_text(name: &str, faults: Vec<PathFault>) -> Option<Self> {
+        Self::of(faults.into_iter().map(|fault| Fault::without_text(name, fault)), 0)
     }
 
     /// These faults and then `others`.
@@ -230,7 +256,7 @@ mod tests {
 
     #[test]
     fn many_faults_are_counted() {
-        let faults = Faults::of((0..250_usize).map(|_| fault("b", 0))).unwrap();
+        let faults = Faults::of((0..250_usize).map(|_| fault("b", 0)), 0).unwrap();
         assert_eq!(faults.iter().len(), 100);
         let text = faults.to_string();
         assert!(text.ends_with("= read as the Perl form\n  = and 150 more"));

@@ -83,7 +83,7 @@ impl Overlay {
             Some(document) if !file.is_empty() => document.faults(file).and(messages),
             _ => {
                 let all: Vec<_> = file.into_iter().map(without_text).chain(messages).collect();
-                Faults::of(all.into_iter()).expect("whoever reports faults has found one")
+                Faults::of(all.into_iter(), 0).expect("whoever reports faults has found one")
             }
         }
     }

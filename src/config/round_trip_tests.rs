@@ -68,9 +68,11 @@ impl Printer {
     fn quoted(&mut self, text: &str) {
         let quoted = match self.form {
             Form::Json => serde_json::to_string(text).unwrap(),
-            Form::Ron if text.len() % 2 == 0 && !text.contains(['\r', '"']) => format!("r##\"{text}\"##"),
+            Form::Ron if text.len().is_multiple_of(2) && !text.contains(['\r', '"']) => format!("r##\"{text}\"##"),
             Form::Ron => ron::to_string(text).unwrap(),
-            Form::Perl if text.len() % 2 == 0 => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
+            Form::Perl if text.len().is_multiple_of(2) => {
+                format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+            }
             Form::Perl => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")),
         };
         self.text.push_str(&quoted);

@@ -34,7 +34,7 @@ pub(super) enum TokenKind {
     Raw,
     /// A name or a number without quotes.
     Word,
-    /// A string or comment (which, says the text) that never ends.
+    /// A text, a comment or an attribute (which, says the word) that never ends.
     Unfinished(&'static str),
     /// Anything else.
     Other(char),
@@ -123,6 +123,7 @@ fn token(rest: &str, first: char) -> (TokenKind, usize) {
         '\'' => string(rest, 0, '\'', TokenKind::Single),
         '"' => string(rest, 0, '"', TokenKind::Double),
         '/' if rest.starts_with("/*") => (TokenKind::Unfinished("comment"), rest.len()),
+        '#' => (TokenKind::Unfinished("attribute"), rest.len()),
         _ => raw_string(rest).unwrap_or_else(|| match word_len(rest) {
             0 => (TokenKind::Other(first), first.len_utf8()),
             len => (TokenKind::Word, len),
@@ -292,7 +293,9 @@ mod tests {
 
     #[test]
     fn what_never_ends_is_a_token_of_its_own() {
-        for (text, what) in [("'abc", "text"), ("\"a\\\"", "text"), ("r#\"a\"", "text"), ("/* a", "comment")] {
+        for (text, what) in
+            [("'abc", "text"), ("\"a\\\"", "text"), ("r#\"a\"", "text"), ("/* a", "comment"), ("#![a", "attribute")]
+        {
             let token = Scanner::new(text).next().unwrap();
             assert_eq!((token.kind, token.text), (TokenKind::Unfinished(what), text));
         }

@@ -32,19 +32,6 @@ pub fn advice<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     did_you_mean(wrong, candidates).map(|meant| format!("did you mean {meant:?}?"))
 }
 
-/// `text` with nothing in it that a terminal would obey.
-pub(super) fn visible(text: &str) -> String {
-    text.chars().map(visible_char).collect()
-}
-
-pub(super) fn visible_char(c: char) -> char {
-    match c {
-        '\t' => ' ',
-        _ if c.is_control() => char::REPLACEMENT_CHARACTER,
-        _ => c,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
