@@ -37,6 +37,8 @@ pub(crate) struct Case {
     pub(crate) numbers: u32,
     /// How many of a thousand steps end the process that would have made them.
     pub(crate) crash_permille: usize,
+    /// How many of a thousand chances to commit a task takes.
+    pub(crate) commit_permille: usize,
     /// How many unfinished records a queue holds before it blocks; 0 for no bound.
     pub(crate) bound: usize,
     /// B answers each message to A.
@@ -55,6 +57,7 @@ impl Case {
         rules: Rules::ALL,
         numbers: 40,
         crash_permille: 30,
+        commit_permille: 400,
         bound: 0,
         ring: false,
         window: u32::MAX / 2,

@@ -97,22 +97,16 @@ impl Chain {
 
     fn step_task(&mut self, task: Task) {
         let place = task as usize;
-        let mut process = match self.tasks[place].take() {
-            Some(process) => process,
-            None => self.start(task),
-        };
+        if self.tasks[place].is_none() {
+            self.excuse_repeats(task);
+            self.tasks[place] = Some(Stateful::recover(&mut self.world, task));
+        }
         if self.world.random.happens(self.world.case.crash_permille) {
+            self.tasks[place] = None;
             return self.crash(task);
         }
+        let process = self.tasks[place].as_mut().expect("it was started above");
         process.step(&mut self.world);
-        self.tasks[place] = Some(process);
-    }
-
-    fn start(&mut self, task: Task) -> Stateful {
-        if task == Task::A {
-            self.excuse_repeats();
-        }
-        Stateful::recover(&mut self.world, task)
     }
 
     fn crash(&mut self, task: Task) {
@@ -153,7 +147,7 @@ impl Chain {
         }
         self.person_was_here = true;
         self.world.begin_record(Task::A);
-        self.excuses.forgotten = record.state.into_keys().collect();
+        self.excuses.forgotten = (0..).zip(record.state).filter(|(_, count)| *count > 0).map(|(n, _)| n).collect();
         self.excuses.may_miss = record.pending.into_iter().collect();
         self.excuses.may_miss.extend(record.outbox.iter().filter_map(|entry| entry.message.number()));
     }
@@ -166,8 +160,9 @@ impl Chain {
         }
     }
 
-    fn excuse_repeats(&mut self) {
-        let commit = &self.world.commits[Task::A as usize];
+    /// A task that starts again does not see what it appended to removed files.
+    fn excuse_repeats(&mut self, task: Task) {
+        let commit = &self.world.commits[task as usize];
         let removed = self.world.transit.of(Queue::B).filter(|lane| lane.removed_at.is_some());
         let records = removed.flat_map(|lane| &lane.records);
         let of_commit = records.filter(|r| r.tag.is_some_and(|tag| (tag.epoch, tag.n) == (commit.epoch, commit.n)));

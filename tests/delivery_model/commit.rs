@@ -20,8 +20,8 @@ pub(crate) struct Entry {
     pub(crate) index: Option<u32>,
 }
 
-/// How often each number was handed to the task: its state, of which every promise can be read.
-pub(crate) type Counts = BTreeMap<u32, u32>;
+/// How often each number was handed to the task, by number: its state, of which every promise can be read.
+pub(crate) type Counts = Vec<u32>;
 
 /// One record.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +37,7 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
-    pub(crate) fn first(epoch: u64) -> Self {
-        Self { epoch, ..Self::default() }
+    pub(crate) fn first(epoch: u64, numbers: u32) -> Self {
+        Self { epoch, state: vec![0; numbers as usize], ..Self::default() }
     }
 }

@@ -12,10 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::lane::{Lane, LaneId, Message, Queue, Writer};
 use crate::rules::Rule;
-use crate::world::World;
-
-/// How many messages a neighbour's mailbox holds.
-const MAILBOX: usize = 6;
+use crate::world::{MAILBOX, World};
 
 /// An input of S that a neighbour has not handled yet.
 #[derive(Debug, Clone, Copy)]

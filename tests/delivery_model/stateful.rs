@@ -13,7 +13,7 @@ use crate::case::Delivery;
 use crate::commit::{Commit, Counts, Entry, LaneKey};
 use crate::lane::{Lane, LaneId, Message, Queue, Tag};
 use crate::rules::Rule;
-use crate::world::{Task, World};
+use crate::world::{MAILBOX, Task, World};
 
 /// The memory of one process.
 #[derive(Debug)]
@@ -133,13 +133,13 @@ impl Stateful {
     }
 
     fn own_actions(&self, world: &World, of_commit: &[Action]) -> Vec<Action> {
-        let mut actions = vec![Action::Take; 4];
+        let mut actions = vec![Action::Take; 3];
         let only_appends = of_commit.iter().all(|action| matches!(action, Action::Append));
         if of_commit.is_empty() || (only_appends && !world.has(Rule::OneOutbox)) {
             actions.push(Action::Snapshot);
         }
         if !self.mailbox.is_empty() {
-            actions.push(Action::RunStateless);
+            actions.extend([Action::RunStateless; 3]);
         }
         if !world.has(Rule::TaskLane) && self.task == Task::A {
             actions.push(Action::Stray);
@@ -160,6 +160,9 @@ impl Stateful {
     }
 
     fn take(&mut self, world: &mut World) {
+        if self.mailbox.len() >= MAILBOX {
+            return;
+        }
         let unread = |lane: &&Lane| position_in(&self.positions, world, lane) < lane.records.len();
         let lanes: Vec<&Lane> = self.readable(world).filter(unread).collect();
         // Of one sender the older lane goes first: it left that before it wrote the next.
@@ -178,7 +181,7 @@ impl Stateful {
 
     fn handle(&mut self, message: Message, ring: bool) {
         let Some(number) = message.number() else { return };
-        *self.state.entry(number).or_default() += 1;
+        self.state[number as usize] += 1;
         match self.task {
             Task::A => self.mailbox.push_back(number),
             Task::B => {
@@ -210,7 +213,7 @@ impl Stateful {
 
     /// The commit begins between two activations: state, positions, output and listed messages, as they are now.
     fn snapshot(&mut self, world: &mut World) {
-        if world.random.happens(600) {
+        if !world.random.happens(world.case.commit_permille) {
             return;
         }
         self.n += 1;

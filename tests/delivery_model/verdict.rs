@@ -1,9 +1,10 @@
 //! The judge: compares what came out with the promises.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::case::Case;
 use crate::chain::{Chain, Ending};
+use crate::commit::Counts;
 use crate::lane::Queue;
 use crate::world::Task;
 
@@ -58,8 +59,8 @@ fn lost(chain: &Chain) -> Option<Verdict> {
 
 /// Only where all delivery is exact; the tail comes from a task without state, which may always repeat.
 fn twice(chain: &Chain) -> Option<Verdict> {
-    let counts = counts(&chain.world.transit.numbers(Queue::Sink));
-    let mut repeated = counts.iter().filter(|(_, count)| **count > 1).map(|(number, _)| *number);
+    let counts = counts(chain, Queue::Sink);
+    let mut repeated = (0..chain.world.case.numbers).filter(|number| counts[*number as usize] > 1);
     let repeated = repeated.find(|number| !chain.excuses.may_repeat.contains(number));
     repeated.filter(|_| chain.world.case.is_exact()).map(Verdict::Twice)
 }
@@ -68,11 +69,12 @@ fn twice(chain: &Chain) -> Option<Verdict> {
 fn miscounted(chain: &Chain) -> Option<Verdict> {
     let may_miss = may_miss(chain);
     [Task::A, Task::B].into_iter().find_map(|task| {
-        let handed = counts(&chain.world.transit.numbers(task.queue()));
+        let handed = counts(chain, task.queue());
         let state = &chain.world.commits[task as usize].state;
         let forgotten = |number: &u32| task == Task::A && chain.excuses.forgotten.contains(number);
         let mut judged = (0..chain.world.case.numbers).filter(|n| !may_miss.contains(n) && !forgotten(n));
-        judged.find(|number| state.get(number) != handed.get(number)).map(|number| Verdict::Miscounted(task, number))
+        let is_wrong = |number: &u32| state[*number as usize] != handed[*number as usize];
+        judged.find(is_wrong).map(|number| Verdict::Miscounted(task, number))
     })
 }
 
@@ -106,10 +108,11 @@ fn may_miss(chain: &Chain) -> BTreeSet<u32> {
     numbers
 }
 
-fn counts(numbers: &[u32]) -> BTreeMap<u32, u32> {
-    let mut counts = BTreeMap::new();
-    for number in numbers {
-        *counts.entry(*number).or_default() += 1;
+/// How often each number stands on a queue, by number.
+fn counts(chain: &Chain, queue: Queue) -> Counts {
+    let mut counts = vec![0; chain.world.case.numbers as usize];
+    for number in chain.world.transit.numbers(queue) {
+        counts[number as usize] += 1;
     }
     counts
 }

@@ -6,6 +6,9 @@ use crate::lane::{Lane, Queue, Transit, Writer};
 use crate::random::Random;
 use crate::rules::Rule;
 
+/// How many messages the mailbox of a stateless task holds: few, so that it is full now and then.
+pub(crate) const MAILBOX: usize = 4;
+
 /// A stateful task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -53,7 +56,7 @@ impl World {
 
     /// A reload now and then turns delivery over.
     pub(crate) fn reload(&mut self) {
-        if self.case.configured == Configured::Changing && self.random.happens(10) {
+        if self.case.configured == Configured::Changing && self.random.happens(100) {
             self.delivery = match self.delivery {
                 Delivery::ExactlyOnce => Delivery::AtLeastOnce,
                 Delivery::AtLeastOnce => Delivery::ExactlyOnce,
@@ -71,7 +74,7 @@ impl World {
     }
 
     fn first_commit(case: Case, random: &mut Random) -> Commit {
-        Commit::first(if case.rules.has(Rule::Epoch) { random.next() } else { 0 })
+        Commit::first(if case.rules.has(Rule::Epoch) { random.next() } else { 0 }, case.numbers)
     }
 }
 
