@@ -41,7 +41,7 @@ mod world;
 use case::{Case, Configured, Delivery, Person};
 use rules::Rule;
 use seeds::{check_kept, check_needed};
-use verdict::{Verdict, judge};
+use verdict::{Verdict, judge, repeats};
 
 const AT_LEAST_ONCE: Configured = Configured::Always(Delivery::AtLeastOnce);
 /// Without crashes, for what a crash repeats takes room that the ring has not.
@@ -66,6 +66,13 @@ fn at_least_once_may_repeat_but_loses_nothing_and_keeps_the_order_of_first_appea
 #[test]
 fn delivery_may_change_by_reload_while_processes_are_killed() {
     check_kept(CHANGING);
+}
+
+#[test]
+fn at_least_once_does_repeat_under_crashes_and_exactly_once_does_not() {
+    let repeated = |case: Case| (1..=50).any(|seed| repeats(case, seed));
+    assert!(repeated(Case::HEAVY.with_delivery(AT_LEAST_ONCE)));
+    assert!(!repeated(Case::HEAVY));
 }
 
 #[test]

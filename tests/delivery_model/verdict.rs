@@ -38,6 +38,13 @@ pub(crate) fn judge(case: Case, seed: u64) -> (Verdict, u32) {
     (verdict, chain.crashes)
 }
 
+/// Whether a number came out twice in the run that `seed` gives for `case`, be that allowed or not.
+pub(crate) fn repeats(case: Case, seed: u64) -> bool {
+    let mut chain = Chain::new(case, seed);
+    chain.run();
+    counts(&chain, Queue::Sink).iter().any(|count| *count > 1)
+}
+
 impl Verdict {
     /// Whether both are the same kind of verdict, whatever the number.
     pub(crate) fn is_like(self, other: Self) -> bool {
