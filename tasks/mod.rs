@@ -1,1 +1,3 @@
-//! The built-in tasks.
+//! What the daemon runs: the built-in tasks by name.
+
+pub mod mytasks;

@@ -1,1 +1,213 @@
-//! mailbox.
+//! A task's bounded queue in memory: many senders, one receiver, moved in batches.
+//!
+//! Invariants: what was pushed comes out once and in the order of pushing; senders wait at [`CAPACITY`]; a push
+//! never blocks a thread. It knows nothing of messages.
+//!
+//! The receiver swaps the whole queue against an empty buffer, so both sides take the lock once a batch; the
+//! buffers go back and forth and nothing is allocated in the long run.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// How many items a mailbox takes before its senders wait: some batches ahead of a busy receiver, and at most
+/// some hundred KiB of messages for a task that stopped listening.
+pub const CAPACITY: usize = 1024;
+
+/// A bounded queue in memory.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    inner: Mutex<Inner<T>>,
+    /// Rung when an item meets an empty mailbox.
+    filled: Notify,
+    /// Rung when the receiver has emptied it.
+    emptied: Notify,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    items: VecDeque<T>,
+    pushed: u64,
+    /// Taken by the receiver and not yet reported as done.
+    taken: usize,
+    closed: bool,
+}
+
+/// How a mailbox stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailboxStatus {
+    /// How many items were ever pushed.
+    pub pushed: u64,
+    /// How many wait, or are in the receiver's hands.
+    pub open: usize,
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        let inner = Inner { items: VecDeque::new(), pushed: 0, taken: 0, closed: false };
+        Self { inner: Mutex::new(inner), filled: Notify::new(), emptied: Notify::new() }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// An empty mailbox; it allocates at the first item.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        // Nothing in here panics while it holds the lock; if a drop of an item did, the queue is still whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves items from the front of `items` into the mailbox, as many as fit: all of them if `items` is empty
+    /// afterwards. A closed mailbox takes everything and drops it.
+    pub fn push(&self, items: &mut VecDeque<T>) {
+        let mut inner = self.lock();
+        let room = CAPACITY.saturating_sub(inner.items.len()).min(items.len());
+        self.fill(&mut inner, items.drain(..room));
+        if inner.closed {
+            items.clear();
+        }
+    }
+
+    /// Pushes one item if there is room; else gives it back.
+    pub fn try_push(&self, item: T) -> Result<(), T> {
+        let mut inner = self.lock();
+        if inner.items.len() >= CAPACITY && !inner.closed {
+            return Err(item);
+        }
+        self.fill(&mut inner, std::iter::once(item));
+        Ok(())
+    }
+
+    /// Pushes past the bound, for a sender that keeps a bound of its own.
+    pub fn push_unbounded(&self, item: T) {
+        self.fill(&mut self.lock(), std::iter::once(item));
+    }
+
+    fn fill(&self, inner: &mut Inner<T>, items: impl Iterator<Item = T>) {
+        if inner.closed {
+            return items.for_each(drop);
+        }
+        let (was_empty, before) = (inner.items.is_empty(), inner.items.len());
+        inner.items.extend(items);
+        inner.pushed += (inner.items.len() - before) as u64;
+        if was_empty && !inner.items.is_empty() {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Pushes all of `items`, waiting for room as often as needed.
+    pub async fn push_all(&self, items: &mut VecDeque<T>) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            // Registered before the look, so that no emptying falls between the look and the wait.
+            emptied.as_mut().enable();
+            self.push(items);
+            if items.is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Takes everything that waits into `into`, which must be empty. False: nothing waits.
+    pub fn take(&self, into: &mut VecDeque<T>) -> bool {
+        debug_assert!(into.is_empty(), "a receiver takes a new batch when the last one is done");
+        let mut inner = self.lock();
+        inner.taken = inner.items.len();
+        if inner.items.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut inner.items, into);
+        drop(inner);
+        self.emptied.notify_waiters();
+        true
+    }
+
+    /// Waits until something may wait here. It may return early; look with [`Mailbox::take`].
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// From now on everything pushed is dropped; returns what waited.
+    pub fn close(&self) -> VecDeque<T> {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let left = std::mem::take(&mut inner.items);
+        drop(inner);
+        self.emptied.notify_waiters();
+        left
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> MailboxStatus {
+        let inner = self.lock();
+        MailboxStatus { pushed: inner.pushed, open: inner.items.len() + inner.taken }
+    }
+
+    /// The receiver has worked off what it took last.
+    pub fn worked_off(&self) {
+        self.lock().taken = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_two_senders_push_comes_out_once_and_in_each_ones_order() {
+        const EACH: u32 = 50_000;
+        let mailbox = Arc::new(Mailbox::new());
+        let send = |sender: u32| {
+            let mailbox = mailbox.clone();
+            tokio::spawn(async move {
+                let mut items = (0..EACH).map(|n| (sender, n)).collect();
+                mailbox.push_all(&mut items).await;
+            })
+        };
+        let senders = [send(0), send(1)];
+        let (mut batch, mut next) = (VecDeque::new(), [0, 0]);
+        while next != [EACH, EACH] {
+            if !mailbox.take(&mut batch) {
+                mailbox.filled().await;
+            }
+            assert!(batch.len() <= CAPACITY, "a mailbox held {}", batch.len());
+            for (sender, n) in batch.drain(..) {
+                assert_eq!(n, next[sender as usize]);
+                next[sender as usize] += 1;
+            }
+        }
+        for sender in senders {
+            sender.await.unwrap();
+        }
+        mailbox.worked_off();
+        assert_eq!(mailbox.status(), MailboxStatus { pushed: u64::from(2 * EACH), open: 0 });
+    }
+
+    #[test]
+    fn a_full_mailbox_gives_back_what_does_not_fit() {
+        let mailbox = Mailbox::new();
+        let mut items = (0..=CAPACITY).collect();
+        mailbox.push(&mut items);
+        assert_eq!(items, [CAPACITY]);
+        assert_eq!(mailbox.try_push(7), Err(7));
+        mailbox.push_unbounded(8);
+        assert_eq!(mailbox.status().open, CAPACITY + 1);
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_waits_is_let_go_when_the_mailbox_closes() {
+        let mailbox = Mailbox::new();
+        let mut items = (0..2 * CAPACITY).collect();
+        let (_, left) = tokio::join!(mailbox.push_all(&mut items), async { mailbox.close() });
+        assert_eq!(left.len(), CAPACITY);
+    }
+}

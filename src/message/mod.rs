@@ -1,5 +1,180 @@
-//! Messages: a body of fields with the stamp that says which message it is and when it was made.
+//! Messages: a map of fields, with the stamp that says which message it is and when it was made.
+//!
+//! A body has two faces, the parsed map and the encoded bytes, each made at most once and shared by all clones:
+//! what crosses a process undisturbed is never parsed, what goes to a task in the same process is never encoded.
+//!
+//! Who emitted a message stands among its fields, as in the original: `source`, and `previous_source`.
 
 mod stamp;
 
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::codec::{self, CodecError};
+use crate::value::{Map, MapView, View};
+
+pub(crate) use stamp::time_ns;
 pub use stamp::{MessageId, Stamp};
+
+/// The field that names the task which emitted a message.
+pub const SOURCE: &str = "source";
+/// The field that keeps the source a message had before the last task emitted it again.
+pub const PREVIOUS_SOURCE: &str = "previous_source";
+/// The field under which printed messages show their stamp.
+pub const TRANSIT_META: &str = ".ipc_transit_meta";
+
+/// The largest body, in bytes of its encoded form.
+///
+/// A body must fit a queue of the default bound (64 MiB) together with its record's header.
+pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024 - 4096;
+
+/// A message. Clones share the body.
+#[derive(Clone)]
+pub struct Message {
+    stamp: Stamp,
+    faces: Arc<Faces>,
+}
+
+#[derive(Default)]
+struct Faces {
+    parsed: OnceLock<Map>,
+    encoded: OnceLock<Bytes>,
+}
+
+impl Message {
+    /// A new message of `fields`, made now.
+    #[must_use]
+    pub fn new(fields: Map) -> Self {
+        Self::stamped(Stamp::now(), fields)
+    }
+
+    /// A message of `fields` with the stamp it has already.
+    #[must_use]
+    pub fn stamped(stamp: Stamp, fields: Map) -> Self {
+        Self { stamp, faces: Arc::new(Faces { parsed: OnceLock::from(fields), encoded: OnceLock::new() }) }
+    }
+
+    /// The message of a record: `body` is checked once, and parsed only when somebody asks for its fields.
+    pub fn from_encoded(stamp: Stamp, body: Bytes) -> Result<Self, CodecError> {
+        codec::check(&body)?;
+        Ok(Self { stamp, faces: Arc::new(Faces { parsed: OnceLock::new(), encoded: OnceLock::from(body) }) })
+    }
+
+    /// Which message it is, and when it was made.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Looks at a field, without parsing the others.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<View<'_>> {
+        self.view().get(key)
+    }
+
+    /// Looks at the fields in whichever face there is.
+    #[must_use]
+    pub fn view(&self) -> MapView<'_> {
+        match (self.faces.parsed.get(), self.faces.encoded.get()) {
+            (Some(map), _) => MapView::of(map),
+            (None, Some(bytes)) => codec::read_map(bytes),
+            (None, None) => unreachable!("a message is made with one face and keeps it"),
+        }
+    }
+
+    /// The fields, parsed at the first call.
+    #[must_use]
+    pub fn fields(&self) -> &Map {
+        self.faces.parsed.get_or_init(|| match self.faces.encoded.get() {
+            Some(bytes) => codec::read_map(bytes).to_map(),
+            None => unreachable!("a message is made with one face and keeps it"),
+        })
+    }
+
+    /// The fields for whoever changes them: moved out if nobody shares them, else copied.
+    #[must_use]
+    pub fn into_fields(self) -> Map {
+        match Arc::try_unwrap(self.faces) {
+            Ok(mut faces) => match (faces.parsed.take(), faces.encoded.take()) {
+                (Some(map), _) => map,
+                (None, Some(bytes)) => codec::read_map(&bytes).to_map(),
+                (None, None) => unreachable!("a message is made with one face and keeps it"),
+            },
+            Err(faces) => Self { stamp: self.stamp, faces }.fields().clone(),
+        }
+    }
+
+    /// The encoded body, made at the first call. Fails when the fields are nested too deep.
+    pub fn encoded(&self) -> Result<&Bytes, CodecError> {
+        if let Some(bytes) = self.faces.encoded.get() {
+            return Ok(bytes);
+        }
+        let mut bytes = Vec::with_capacity(256);
+        codec::write_map(self.fields(), &mut bytes)?;
+        Ok(self.faces.encoded.get_or_init(|| Bytes::from(bytes)))
+    }
+
+    /// The encoded body if this message has that face; else it is written to `scratch`, for a caller that needs
+    /// the bytes only once. Fails when the fields are nested too deep.
+    pub fn encode_to<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        if let Some(bytes) = self.faces.encoded.get() {
+            return Ok(bytes);
+        }
+        scratch.clear();
+        codec::write_map(self.fields(), scratch)?;
+        Ok(scratch)
+    }
+
+    /// The fields with the stamp among them, as `.ipc_transit_meta: {id, send_ts}`: what people are shown.
+    #[must_use]
+    pub fn with_meta(&self) -> Map {
+        let mut fields = self.fields().clone();
+        let meta = crate::fields! { id: self.stamp.id.to_string(), send_ts: self.stamp.seconds() };
+        fields.insert(TRANSIT_META, meta);
+        fields
+    }
+}
+
+/// Prints the fields as one line of JSON with ascending keys, the stamp among them.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(&self.with_meta()).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields;
+
+    #[test]
+    fn both_faces_show_the_same_fields() {
+        let made = Message::new(fields! { ct: 7, outstr: "howdy", inner: fields! { a: vec![1, 2] } });
+        let came = Message::from_encoded(made.stamp(), made.encoded().unwrap().clone()).unwrap();
+        assert_eq!(came.get("ct").and_then(View::as_i64), Some(7));
+        assert_eq!(came.fields(), made.fields());
+        assert_eq!(came.clone().into_fields(), made.into_fields());
+        assert_eq!(came.get("missing"), None);
+    }
+
+    #[test]
+    fn a_body_that_is_no_map_is_refused() {
+        let refused = Message::from_encoded(Stamp::now(), Bytes::from_static(b"\x93\x01\x02\x03"));
+        assert_eq!(refused.err(), Some(CodecError::NotAMap));
+    }
+
+    #[test]
+    fn clones_share_their_faces() {
+        let one = Message::new(fields! { a: 1 });
+        let other = one.clone();
+        assert_eq!(one.encoded().unwrap().as_ptr(), other.encoded().unwrap().as_ptr());
+    }
+}

@@ -83,7 +83,7 @@ impl fmt::Debug for MessageId {
 
 /// Nanoseconds since 1970 by the machine's clock; 0 where that clock stands before 1970.
 #[must_use]
-pub fn time_ns() -> u64 {
+pub(crate) fn time_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
