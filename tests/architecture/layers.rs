@@ -4,6 +4,8 @@
 //! only; a task uses `sdk` and other tasks. Test code obeys the same table, except that the tests of `runtime` may
 //! run real tasks.
 
+use std::collections::BTreeSet;
+
 use crate::fault::Fault;
 use crate::source::{Source, Use};
 
@@ -22,17 +24,22 @@ const COMPOSITION: usize = 5;
 
 /// Checks every `crate::x`, `multimodule::x` and `super::..::x` of the tree.
 pub(crate) fn faults(sources: &[Source]) -> Vec<Fault> {
-    sources.iter().filter(|source| !source.path.starts_with("tests/")).flat_map(faults_of).collect()
+    // A macro stands at the root wherever its module lies: it is imported as `crate::fields`, and is no arrow.
+    let macros: BTreeSet<String> =
+        sources.iter().flat_map(|source| source.uses("macro_rules! ")).map(|m| m.name).collect();
+    let sources = sources.iter().filter(|source| !source.path.starts_with("tests/"));
+    sources.flat_map(|source| faults_of(source, &macros)).collect()
 }
 
-fn faults_of(source: &Source) -> Vec<Fault> {
+fn faults_of(source: &Source, macros: &BTreeSet<String>) -> Vec<Fault> {
     let Some(user) = module_of(&source.path) else { return Vec::new() };
     let mut uses = source.uses("crate::");
     uses.extend(source.uses("multimodule::"));
     uses.extend(uses_by_super(source));
-    // Upper case at the root is a type or a macro's argument; what is no module is no arrow.
+    uses.retain(|used| !macros.contains(&used.name));
+    // Upper case at the root is a type; what is no module is no arrow.
     let modules = uses.into_iter().filter(|used| used.name.starts_with(|c: char| c.is_lowercase()));
-    modules.filter(|used| !is_macro(source, used)).filter_map(|used| fault_of(source, user, &used)).collect()
+    modules.filter_map(|used| fault_of(source, user, &used)).collect()
 }
 
 fn fault_of(source: &Source, user: &str, used: &Use) -> Option<Fault> {
@@ -100,8 +107,4 @@ fn uses_by_super(source: &Source) -> Vec<Use> {
 fn depth_of(path: &str) -> usize {
     let names = path.trim_end_matches(".rs").trim_end_matches("/mod").split('/').count();
     if path.starts_with("src/") { names - 1 } else { names }
-}
-
-fn is_macro(source: &Source, used: &Use) -> bool {
-    source.code[used.offset + used.name.len()..].starts_with('!')
 }
