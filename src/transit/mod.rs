@@ -45,6 +45,7 @@ mod incident;
 mod index;
 mod lane_reader;
 mod lane_writer;
+mod listening;
 mod map;
 mod protocol;
 #[cfg(test)]
@@ -68,6 +69,7 @@ pub use bell::Bell;
 pub use consumer::{Consumer, LaneState, Reader, StartOutcome, Taken, Wake};
 pub use error::{AppendError, Error};
 pub use incident::Incident;
+pub use listening::Listening;
 pub use record::{Outgoing, Tag};
 pub use root::default_root;
 pub use sender::Sender;
