@@ -191,12 +191,12 @@ impl Durable {
     /// Begins a commit of a state of this text.
     pub(super) fn begin_commit(&mut self, state: String, began: Instant) {
         let record = self.record(state);
-        self.ledger.set_record(record.n);
         self.committer.begin(record, began, Instant::now());
     }
 
     /// A record is written: what it counts is finished.
     pub(super) fn publish(&mut self, record: &Record) {
+        self.ledger.set_record(record.n);
         for position in &record.positions {
             self.consumer.finish(LaneId(position.lane), position.position, position.count);
         }

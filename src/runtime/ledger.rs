@@ -76,10 +76,13 @@ impl Ledger {
         listed.entries.values().filter_map(entry).collect()
     }
 
-    /// Tags from now on name record `n`.
+    /// Record `n` is written: tags from now on name it. Never the coming one: what goes out before a record is
+    /// written must not be taken for what that record holds.
     pub(super) fn set_record(&self, n: u64) {
         let mut output = self.output();
-        (output.n, output.index) = (n, 0);
+        if output.n != n {
+            (output.n, output.index) = (n, 0);
+        }
     }
 
     /// How much this task has appended to each queue.
