@@ -1,6 +1,8 @@
-//! What the daemon runs: the built-in tasks by name.
+//! What the daemon runs: the task code that is compiled in, by path, one line each.
 //!
-//! | task | does | state |
+//! A path without `::` is a built-in task; the others are found by a prefix (`-p mytasks::`).
+//!
+//! | built-in | does | state |
 //! |---|---|---|
 //! | [`Router`] | routes what is sent to its queue | none |
 //! | [`Tail`] | emits the lines that are written to files | how far each was read |
@@ -20,3 +22,16 @@ pub use router::Router;
 pub use tail::Tail;
 pub use tally::Tally;
 pub use write_file::WriteFile;
+
+use crate::runtime::{Registry, RegistryError};
+
+/// All tasks.
+pub fn registry() -> Result<Registry, RegistryError> {
+    Registry::new()
+        .with::<Router>("Router")?
+        .with::<Tail>("Tail")?
+        .with::<Tally>("Tally")?
+        .with::<WriteFile>("WriteFile")?
+        .with::<mytasks::Example1>("mytasks::Example1")?
+        .with::<mytasks::Example2>("mytasks::Example2")
+}

@@ -1,1 +1,23 @@
-//! daemon.
+//! The daemon: the place that knows everything, and decides little.
+//!
+//! ```text
+//!   config file ─► ConfigFile ─┐
+//!   control queue ─────────────┼─► Daemon::handle ─► Assembly (pure) ─► Node::apply
+//!   signals, the second ───────┘
+//! ```
+//!
+//! A config becomes an [`Assembly`] (which tasks, with which code; the routing table) or a list of faults, all at
+//! once; only an assembly is applied. So what runs goes on running whatever a config says.
+//!
+//! Invariant: one daemon per state directory.
+
+mod assembly;
+mod config_file;
+mod control;
+mod error;
+mod events;
+mod reload;
+mod start;
+
+pub use error::DaemonError;
+pub use start::{DaemonOptions, Lines, run};

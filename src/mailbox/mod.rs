@@ -34,6 +34,11 @@ struct Inner<T> {
     closed: bool,
 }
 
+/// The mailbox takes nothing any more: its task has ended, or lives elsewhere now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the mailbox is closed")]
+pub struct Closed;
+
 /// How a mailbox stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MailboxStatus {
@@ -63,35 +68,28 @@ impl<T> Mailbox<T> {
     }
 
     /// Moves items from the front of `items` into the mailbox, as many as fit: all of them if `items` is empty
-    /// afterwards. A closed mailbox takes everything and drops it.
-    pub fn push(&self, items: &mut VecDeque<T>) {
+    /// afterwards.
+    pub fn push(&self, items: &mut VecDeque<T>) -> Result<(), Closed> {
         let mut inner = self.lock();
+        if inner.closed {
+            return Err(Closed);
+        }
         let room = CAPACITY.saturating_sub(inner.items.len()).min(items.len());
         self.fill(&mut inner, items.drain(..room));
-        if inner.closed {
-            items.clear();
-        }
+        Ok(())
     }
 
-    /// Pushes one item if there is room; else gives it back.
-    pub fn try_push(&self, item: T) -> Result<(), T> {
+    /// Pushes past the bound, for a sender that keeps a bound of its own; a closed mailbox gives the item back.
+    pub fn push_unbounded(&self, item: T) -> Result<(), T> {
         let mut inner = self.lock();
-        if inner.items.len() >= CAPACITY && !inner.closed {
+        if inner.closed {
             return Err(item);
         }
         self.fill(&mut inner, std::iter::once(item));
         Ok(())
     }
 
-    /// Pushes past the bound, for a sender that keeps a bound of its own.
-    pub fn push_unbounded(&self, item: T) {
-        self.fill(&mut self.lock(), std::iter::once(item));
-    }
-
     fn fill(&self, inner: &mut Inner<T>, items: impl Iterator<Item = T>) {
-        if inner.closed {
-            return items.for_each(drop);
-        }
         let (was_empty, before) = (inner.items.is_empty(), inner.items.len());
         inner.items.extend(items);
         inner.pushed += (inner.items.len() - before) as u64;
@@ -100,15 +98,15 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Pushes all of `items`, waiting for room as often as needed.
-    pub async fn push_all(&self, items: &mut VecDeque<T>) {
+    /// Pushes all of `items`, waiting for room as often as needed; when the mailbox closes, the rest stays there.
+    pub async fn push_all(&self, items: &mut VecDeque<T>) -> Result<(), Closed> {
         loop {
             let mut emptied = std::pin::pin!(self.emptied.notified());
             // Registered before the look, so that no emptying falls between the look and the wait.
             emptied.as_mut().enable();
-            self.push(items);
+            self.push(items)?;
             if items.is_empty() {
-                return;
+                return Ok(());
             }
             emptied.await;
         }
@@ -133,7 +131,7 @@ impl<T> Mailbox<T> {
         self.filled.notified().await;
     }
 
-    /// From now on everything pushed is dropped; returns what waited.
+    /// From now on nothing can be pushed; returns what waited.
     pub fn close(&self) -> VecDeque<T> {
         let mut inner = self.lock();
         inner.closed = true;
@@ -170,7 +168,7 @@ mod tests {
             let mailbox = mailbox.clone();
             tokio::spawn(async move {
                 let mut items = (0..EACH).map(|n| (sender, n)).collect();
-                mailbox.push_all(&mut items).await;
+                mailbox.push_all(&mut items).await.unwrap();
             })
         };
         let senders = [send(0), send(1)];
@@ -196,10 +194,9 @@ mod tests {
     fn a_full_mailbox_gives_back_what_does_not_fit() {
         let mailbox = Mailbox::new();
         let mut items = (0..=CAPACITY).collect();
-        mailbox.push(&mut items);
+        mailbox.push(&mut items).unwrap();
         assert_eq!(items, [CAPACITY]);
-        assert_eq!(mailbox.try_push(7), Err(7));
-        mailbox.push_unbounded(8);
+        mailbox.push_unbounded(8).unwrap();
         assert_eq!(mailbox.status().open, CAPACITY + 1);
     }
 
@@ -207,7 +204,8 @@ mod tests {
     async fn a_sender_that_waits_is_let_go_when_the_mailbox_closes() {
         let mailbox = Mailbox::new();
         let mut items = (0..2 * CAPACITY).collect();
-        let (_, left) = tokio::join!(mailbox.push_all(&mut items), async { mailbox.close() });
-        assert_eq!(left.len(), CAPACITY);
+        let (pushed, left) = tokio::join!(mailbox.push_all(&mut items), async { mailbox.close() });
+        assert_eq!((pushed, left.len(), items.len()), (Err(Closed), CAPACITY, CAPACITY));
+        assert_eq!(mailbox.push_unbounded(7), Err(7));
     }
 }

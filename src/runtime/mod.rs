@@ -1,1 +1,48 @@
-//! runtime.
+//! Runs tasks: each an actor that handles one thing at a time.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!   transit queue ──────────────► Durable ┐                     stateful: the queue is always the transit
+//!   mailbox ────────────────────► batch   ┴► Shell::next ─► Cell::<T> ─► Shell::settle ─► Post ─► mailbox | transit
+//!   transit queue ─► Inlet ─► mailbox                           stateless: a mailbox, filled by others and the inlet
+//! ```
+//!
+//! The [`Runtime`] is owned by the daemon and starts, configures and ends actors. An actor is a [`shell`], the same
+//! for every task (where input comes from, timers, commits, where output goes), around a [`cell`] that holds the
+//! task's own types. The loop that joins them (`actor`) is the only generic code.
+//!
+//! Invariants: a task handles one thing at a time. What an activation emits takes effect when it returns, or not at
+//! all. A message that came through a transit queue is finished there only when all that was made of it is safe:
+//! in a record, in another queue, or handled.
+//!
+//! It knows nothing of config files, signals and terminals.
+
+mod actor;
+mod cell;
+mod commit;
+mod control;
+mod dead;
+mod delivery;
+mod durable;
+mod guard;
+mod handle;
+mod inlet;
+mod ledger;
+mod node;
+mod office;
+mod post;
+mod registry;
+mod saving;
+mod service;
+mod settle;
+mod shell;
+mod switchboard;
+mod timers;
+mod watch;
+mod watermark;
+
+pub use control::{ControlInbox, ControlMessage};
+pub use guard::install_panic_hook;
+pub use node::{Node, NodeOptions, Wanted};
+pub use registry::{Registry, RegistryError, TaskKind};

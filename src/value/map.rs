@@ -40,20 +40,23 @@ impl Map {
 
     fn find(&self, key: &str) -> Result<usize, usize> {
         if self.0.len() <= SCAN_ENTRIES {
-            for (at, (have, _)) in self.0.iter().enumerate() {
-                if have.len() == key.len() && have.as_bytes() == key.as_bytes() {
-                    return Ok(at);
-                }
-            }
-            return Err(self.0.partition_point(|(have, _)| have.as_str() < key));
+            return self.scan(key).ok_or_else(|| self.0.partition_point(|(have, _)| have.as_str() < key));
         }
         self.0.binary_search_by(|(have, _)| have.as_str().cmp(key))
     }
 
+    #[inline]
+    fn scan(&self, key: &str) -> Option<usize> {
+        self.0.iter().position(|(have, _)| have.as_bytes() == key.as_bytes())
+    }
+
     /// The value of `key`.
     #[must_use]
+    #[inline]
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.find(key).ok().map(|at| &self.0[at].1)
+        // Where a key that is missing would belong, as `find` tells, costs as much again as the scan.
+        let place = if self.0.len() <= SCAN_ENTRIES { self.scan(key) } else { self.find(key).ok() };
+        place.map(|at| &self.0[at].1)
     }
 
     /// The value of `key`, to change it.

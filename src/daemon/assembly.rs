@@ -1,0 +1,125 @@
+//! What a config means for the tasks that there are: pure, and all faults at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::{Config, Framework, PathFault, ROUTER, ValuePath, did_you_mean};
+use crate::name::TaskName;
+use crate::router::RoutingTable;
+use crate::runtime::{Registry, TaskKind, Wanted};
+use crate::value::Map;
+
+/// A config that can be applied.
+pub(super) struct Assembly {
+    /// The tasks that should run.
+    pub(super) wanted: BTreeMap<TaskName, Wanted>,
+    /// Where messages go.
+    pub(super) table: RoutingTable,
+    /// Tasks that the config names and no code answers to, each with what a person should know.
+    pub(super) missing: BTreeMap<TaskName, String>,
+}
+
+/// What a config is held against.
+pub(super) struct Surroundings<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) prefixes: &'a [String],
+    /// Queues that exist, whoever reads them.
+    pub(super) queues: &'a BTreeSet<String>,
+    /// Stateless tasks that messages wait for although no config names them.
+    pub(super) called: &'a BTreeSet<TaskName>,
+}
+
+impl Assembly {
+    /// Puts together what `root` says, or tells all that is wrong with it.
+    pub(super) fn of(root: &Map, around: &Surroundings<'_>) -> Result<Self, Vec<PathFault>> {
+        let (config, mut faults) = match Config::read(root) {
+            Ok(config) => (config, Vec::new()),
+            // Without its entries a config can be checked no further.
+            Err(faults) => return Err(faults),
+        };
+        let mut wanted = BTreeMap::new();
+        let mut missing = BTreeMap::new();
+        for (name, entry) in &config.tasks {
+            let Some(kind) = around.registry.resolve(name, around.prefixes) else {
+                missing.insert(name.clone(), around.no_code(name));
+                continue;
+            };
+            if let Err(found) = kind.check_config(&entry.own) {
+                faults.extend(found.into_iter().map(|fault| entry.fault_of(name, fault)));
+            }
+            let (own, framework) = (Arc::new(entry.own.clone()), Arc::new(entry.framework.clone()));
+            wanted.insert(name.clone(), Wanted { kind, own, framework });
+        }
+        let table = match RoutingTable::compile(&config.router) {
+            Ok(table) => table,
+            Err(found) => {
+                let base = ValuePath::default().key(ROUTER);
+                faults.extend(found.into_iter().map(|f| PathFault { path: f.path.below(&base), ..f }));
+                RoutingTable::default()
+            }
+        };
+        around.add_unconfigured(&mut wanted, &table);
+        faults.extend(around.misspelt_queues(&config, &wanted, &table));
+        if faults.is_empty() { Ok(Self { wanted, table, missing }) } else { Err(faults) }
+    }
+}
+
+impl Surroundings<'_> {
+    /// Tasks without an entry of their own: those that a route names, those that messages wait for, and the router.
+    fn add_unconfigured(&self, wanted: &mut BTreeMap<TaskName, Wanted>, table: &RoutingTable) {
+        let named = table.queues().iter().map(crate::name::QueueName::task);
+        let router = TaskName::new(ROUTER).into_iter();
+        for name in named.chain(self.called.iter().cloned()).chain(router) {
+            if wanted.contains_key(&name) {
+                continue;
+            }
+            if let Some(kind) = self.registry.resolve(&name, self.prefixes).filter(TaskKind::runs_without_config) {
+                let (own, framework) = (Arc::new(Map::new()), Arc::new(Framework::default()));
+                wanted.insert(name, Wanted { kind, own, framework });
+            }
+        }
+    }
+
+    fn no_code(&self, name: &TaskName) -> String {
+        let tried: Vec<_> = self.prefixes.iter().map(|prefix| format!("{prefix}{name}")).collect();
+        let tried = if tried.is_empty() { String::new() } else { format!(" and {}", tried.join(", ")) };
+        let near = self.registry.paths().filter(|path| path.rsplit("::").next() == Some(name.as_str()));
+        let names = self
+            .registry
+            .paths()
+            .map(|path| self.prefixes.iter().find_map(|p| path.strip_prefix(p.as_str())).unwrap_or(path));
+        let advice = match (near.collect::<Vec<_>>().first(), did_you_mean(name.as_str(), names)) {
+            (Some(path), _) => format!("; there is {path}: give its prefix with -p"),
+            (None, Some(other)) => format!("; did you mean {other:?}?"),
+            (None, None) => String::new(),
+        };
+        format!("there is no code for task {name}: looked for the built-in {name}{tried}{advice}")
+    }
+
+    /// Queues that a route names, nobody is known to read, and that look like one that somebody does.
+    fn misspelt_queues(
+        &self,
+        config: &Config,
+        wanted: &BTreeMap<TaskName, Wanted>,
+        table: &RoutingTable,
+    ) -> Vec<PathFault> {
+        let mut faults = Vec::new();
+        for queue in table.queues() {
+            let Some(index) = table.queue(queue.as_str()) else { continue };
+            let task = queue.task();
+            let known = wanted.contains_key(&task) || config.tasks.contains_key(&task);
+            if known || self.queues.contains(queue.as_str()) || table.is_outside(index) {
+                continue;
+            }
+            let candidates = wanted.keys().map(TaskName::as_str).chain(self.queues.iter().map(String::as_str));
+            if let Some(meant) = did_you_mean(queue.as_str(), candidates) {
+                faults.push(PathFault {
+                    path: table.mention(index).below(&ValuePath::default().key(ROUTER)),
+                    reason: format!("there is neither a task nor a queue {:?}", queue.as_str()),
+                    advice: Some(format!("did you mean {meant:?}? If another program reads it: outside: true")),
+                });
+            }
+        }
+        faults
+    }
+}

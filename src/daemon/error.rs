@@ -1,0 +1,51 @@
+//! Why a daemon did not start, or did not end in order.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::Faults;
+use crate::process::{FileError, InstanceError};
+use crate::runtime::RegistryError;
+use crate::transit;
+
+/// Why a daemon ended otherwise than in order.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The config cannot be used.
+    #[error("{0}")]
+    Config(Faults),
+    /// The config file cannot be read.
+    #[error("config file {}: {reason}", path.display())]
+    ConfigFile {
+        /// Which.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Another daemon has the state directory, or it cannot be used.
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
+    /// The transit cannot be used.
+    #[error(transparent)]
+    Transit(#[from] transit::Error),
+    /// A file refuses.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The kernel refuses something a daemon needs.
+    #[error("{what}: {source}")]
+    Kernel {
+        /// What.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The compiled-in tasks contradict each other.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A second Ctrl-C.
+    #[error("ended at once, on a second signal")]
+    Interrupted,
+    /// Something could not be saved or delivered; the lines before say what.
+    #[error("not everything ended in order")]
+    Disorderly,
+}

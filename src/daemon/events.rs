@@ -1,0 +1,137 @@
+//! What happens to a daemon, one thing at a time.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::control::{Command, Control};
+use super::error::DaemonError;
+use super::reload::Daemon;
+use super::start::Lines;
+use crate::name::QueueName;
+use crate::runtime::{ControlInbox, ControlMessage};
+use crate::value::Map;
+
+/// Where events come from.
+pub(super) struct Events {
+    interrupt: Signal,
+    terminate: Signal,
+    pub(super) inbox: Option<ControlInbox>,
+    pub(super) changed: Option<mpsc::Receiver<()>>,
+    pub(super) lines: Option<Lines>,
+}
+
+enum Event {
+    Signal(&'static str),
+    Control(ControlMessage),
+    /// The config file may have changed, or a second has passed.
+    Look,
+    Line(QueueName, Map),
+}
+
+/// Why a daemon ends.
+pub(super) enum Ending {
+    Signal(&'static str),
+    Asked,
+}
+
+impl Events {
+    pub(super) fn new() -> Result<Self, DaemonError> {
+        let catch = |kind| signal(kind).map_err(|source| DaemonError::Kernel { what: "catching signals", source });
+        let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None })
+    }
+
+    /// Runs the daemon until something ends it.
+    pub(super) async fn run(&mut self, daemon: &mut Daemon) -> Ending {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                biased;
+                _ = self.interrupt.recv() => Event::Signal("SIGINT"),
+                _ = self.terminate.recv() => Event::Signal("SIGTERM"),
+                message = next_message(&mut self.inbox) => Event::Control(message),
+                () = next_change(&mut self.changed) => Event::Look,
+                (queue, line) = next_line(&mut self.lines) => Event::Line(queue, line),
+                _ = second.tick() => Event::Look,
+            };
+            if let Some(ending) = handle(event, daemon).await {
+                return ending;
+            }
+        }
+    }
+
+    /// Waits for a signal while the daemon ends.
+    pub(super) async fn second_signal(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
+    match event {
+        Event::Signal(name) => return Some(Ending::Signal(name)),
+        Event::Look => daemon.look().await,
+        Event::Line(queue, line) => daemon.send_line(&queue, line),
+        Event::Control(message) => {
+            let control = Control::read(&message.message);
+            let ending = match control {
+                Ok(control) => obey(control, daemon).await,
+                Err(fault) => {
+                    tracing::error!("{fault}");
+                    None
+                }
+            };
+            message.done();
+            return ending;
+        }
+    }
+    None
+}
+
+async fn obey(control: Control, daemon: &mut Daemon) -> Option<Ending> {
+    if let Some(config) = control.config {
+        daemon.configure(config).await;
+    }
+    let mut ending = None;
+    for command in control.commands {
+        match command {
+            Command::Exit => ending = Some(Ending::Asked),
+            Command::Debug { level } => daemon.set_level(level),
+        }
+    }
+    ending
+}
+
+async fn next_message(inbox: &mut Option<ControlInbox>) -> ControlMessage {
+    match inbox {
+        Some(inbox) => inbox.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_change(changed: &mut Option<mpsc::Receiver<()>>) {
+    let change = match changed {
+        Some(changed) => changed.recv().await,
+        None => None,
+    };
+    // Without a watcher the look each second remains.
+    if change.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn next_line(lines: &mut Option<Lines>) -> (QueueName, Map) {
+    let line = match lines {
+        Some(lines) => lines.recv().await,
+        None => None,
+    };
+    match line {
+        Some(line) => line,
+        None => std::future::pending().await,
+    }
+}

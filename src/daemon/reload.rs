@@ -1,0 +1,175 @@
+//! The daemon while it runs: its config, by file and by message, and what follows from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assembly::{Assembly, Surroundings};
+use super::config_file::ConfigFile;
+use super::error::DaemonError;
+use super::start::DaemonOptions;
+use crate::config::{Document, Overlay};
+use crate::name::{QueueName, TaskName};
+use crate::runtime::{Node, Registry};
+use crate::transit::Transit;
+use crate::value::Map;
+
+/// A running daemon.
+pub(super) struct Daemon {
+    node: Node,
+    registry: Registry,
+    transit: Transit,
+    prefixes: Vec<String>,
+    control_queue: QueueName,
+    state_dir: PathBuf,
+    set_level: Arc<dyn Fn(u32) + Send + Sync>,
+    file: Option<ConfigFile>,
+    /// The file's text as it was applied last, for the places of faults.
+    document: Option<Document>,
+    overlay: Overlay,
+    called: BTreeSet<TaskName>,
+    /// What was said of tasks without code, so that it is said once.
+    missing: BTreeMap<TaskName, String>,
+}
+
+impl Daemon {
+    pub(super) fn new(
+        node: Node,
+        registry: Registry,
+        transit: Transit,
+        options: DaemonOptions,
+        file: Option<ConfigFile>,
+    ) -> Self {
+        let DaemonOptions { control_queue, prefixes, state_dir, set_level, .. } = options;
+        Self {
+            node,
+            registry,
+            transit,
+            prefixes,
+            control_queue,
+            state_dir,
+            set_level,
+            file,
+            document: None,
+            overlay: Overlay::new(),
+            called: BTreeSet::new(),
+            missing: BTreeMap::new(),
+        }
+    }
+
+    /// Applies the config at start; here a fault ends the daemon.
+    pub(super) async fn first(&mut self, document: Option<Document>) -> Result<(), DaemonError> {
+        let overlay =
+            document.as_ref().map_or(Overlay::new(), |document| self.overlay.by_file(document.root().clone()));
+        let waits = document.is_none();
+        self.try_apply(overlay, document).await?;
+        if waits && std::io::stderr().is_terminal() {
+            let queue = &self.control_queue;
+            tracing::info!("no config was given (-c NAME); waiting for one on the control queue {queue}");
+        } else {
+            let from = self.file.as_ref().map_or("no file".to_owned(), |file| file.path().display().to_string());
+            let (tasks, state) = (self.node.tasks().count(), self.state_dir.display());
+            tracing::info!("multimodule {} runs {tasks} tasks by {from}, state in {state}", env!("CARGO_PKG_VERSION"));
+        }
+        Ok(())
+    }
+
+    /// Looks whether the config file has changed, and whether messages wait for a task that does not run yet.
+    pub(super) async fn look(&mut self) {
+        if self.file.as_ref().is_some_and(ConfigFile::has_changed) {
+            self.reload().await;
+        }
+        let called = self.called_tasks();
+        if !called.is_subset(&self.called) {
+            self.called.extend(called);
+            self.say(self.overlay.clone(), self.document.clone()).await;
+        }
+    }
+
+    async fn reload(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        match file.read() {
+            Ok(document) => {
+                let overlay = self.overlay.by_file(document.root().clone());
+                self.say(overlay, Some(document)).await;
+            }
+            Err(error) => refused(&error),
+        }
+    }
+
+    /// Lays a config by message over the file's.
+    pub(super) async fn configure(&mut self, entries: Map) {
+        self.say(self.overlay.by_message(entries), self.document.clone()).await;
+    }
+
+    async fn say(&mut self, overlay: Overlay, document: Option<Document>) {
+        match self.try_apply(overlay, document).await {
+            Ok(()) => tracing::debug!("the changed config is applied"),
+            Err(error) => refused(&error),
+        }
+    }
+
+    /// Applies a config whole, or changes nothing.
+    async fn try_apply(&mut self, overlay: Overlay, document: Option<Document>) -> Result<(), DaemonError> {
+        let queues = self.queues();
+        let around =
+            Surroundings { registry: &self.registry, prefixes: &self.prefixes, queues: &queues, called: &self.called };
+        let assembly = Assembly::of(&overlay.effective(), &around)
+            .map_err(|faults| DaemonError::Config(overlay.faults(document.as_ref(), faults)))?;
+        for (task, reason) in &assembly.missing {
+            if self.missing.get(task) != Some(reason) {
+                tracing::error!(task = task.as_str(), "{reason}; the others run");
+            }
+        }
+        self.missing = assembly.missing;
+        self.node.apply(assembly.wanted, assembly.table).await;
+        (self.overlay, self.document) = (overlay, document);
+        Ok(())
+    }
+
+    fn queues(&self) -> BTreeSet<String> {
+        let queues = self.transit.queues().unwrap_or_else(|error| {
+            tracing::error!("{error}");
+            Vec::new()
+        });
+        queues.iter().map(|queue| queue.as_str().to_owned()).collect()
+    }
+
+    /// Stateless tasks that have code and do not run, and whose queue holds messages: a message loads them.
+    fn called_tasks(&self) -> BTreeSet<TaskName> {
+        let running: BTreeSet<_> = self.node.tasks().collect();
+        let candidates = self.queues().into_iter().filter_map(|queue| TaskName::new(queue).ok());
+        let sleeping = candidates.filter(|name| !running.contains(name));
+        let has_code = |name: &TaskName| {
+            let kind = self.registry.resolve(name, &self.prefixes);
+            kind.is_some_and(|kind| kind.runs_without_config())
+        };
+        let called = |name: &TaskName| {
+            let status = self.transit.status(&name.queue()).ok().flatten();
+            status.is_some_and(|status| status.messages > 0 && status.consumer.is_none())
+        };
+        sleeping.filter(has_code).filter(called).collect()
+    }
+
+    pub(super) fn set_level(&self, level: u32) {
+        (self.set_level)(level);
+        tracing::info!("the debug level is {level} now");
+    }
+
+    /// Sends a line of a channel to a queue.
+    pub(super) fn send_line(&self, queue: &QueueName, line: Map) {
+        self.node.send_line(queue, line);
+    }
+
+    /// Ends all tasks in order; true if nothing was given up.
+    pub(super) async fn stop(self, patience: Duration) -> bool {
+        self.node.stop(patience).await
+    }
+}
+
+/// A config that is not applied: what runs goes on.
+fn refused(error: &DaemonError) {
+    tracing::error!("the changed config is refused, what runs goes on:\n{error}");
+}

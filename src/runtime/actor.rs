@@ -1,0 +1,133 @@
+//! The loop of an actor: what its shell says is next, done by its cell. The only generic code of the runtime.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::cell::{self, Cell};
+use super::guard::guarded;
+use super::shell::{Ended, Input, Shell, Work};
+use super::watch::Turn;
+use crate::message::Message;
+use crate::sdk::{CommitRequest, Result, Task};
+use crate::value::View;
+
+/// What became of a call into a task: its own result, or the text of its panic.
+pub(super) type Outcome = std::result::Result<Result, String>;
+
+/// Runs a task until it is told to end.
+pub(super) async fn run<T: Task>(mut shell: Shell) -> Ended {
+    let own = shell.own().clone();
+    let first = || {
+        let config = crate::config::typed::<T::Config>(&own).map_err(|faults| cell::text_of(&faults))?;
+        cell::encode::<T>(&T::initial_state(&config))
+    };
+    let state = match shell.open(&first).await {
+        Ok(state) => state,
+        Err(ended) => return ended,
+    };
+    match Cell::<T>::new(shell.name().clone(), &own, state.as_deref()) {
+        Ok(cell) => Actor { turn: shell.turn().clone(), shell, cell }.run().await,
+        Err(faults) => shell.failed(&cell::text_of(&faults)),
+    }
+}
+
+struct Actor<T: Task> {
+    shell: Shell,
+    cell: Cell<T>,
+    turn: Arc<Turn>,
+}
+
+/// The calls in which a task may commit.
+enum Call {
+    Start,
+    Tick(String),
+    Stop,
+}
+
+impl<T: Task> Actor<T> {
+    async fn run(mut self) -> Ended {
+        self.call(Call::Start).await;
+        loop {
+            match self.shell.next().await {
+                Work::Message(input) => self.message(input).await,
+                Work::Tick(timer) => self.call(Call::Tick(timer)).await,
+                Work::Commit => {
+                    let began = tokio::time::Instant::now();
+                    self.shell.begin_commit(self.cell.encode(), began);
+                }
+                Work::Configure(own) => match self.cell.configure(&own) {
+                    Ok(()) => self.call(Call::Start).await,
+                    Err(faults) => self.shell.error(&cell::text_of(&faults)),
+                },
+                Work::Stop => {
+                    self.call(Call::Stop).await;
+                    let state = self.cell.encode();
+                    return self.shell.close(state).await;
+                }
+            }
+        }
+    }
+
+    async fn message(&mut self, input: Input) {
+        if self.shell.is_stateful()
+            && let Some(transform) = transform_of(&input.message)
+        {
+            let outcome = Ok(self.cell.transform(&transform));
+            return self.settle(outcome, Some(input)).await;
+        }
+        let Cell { task, ctx } = &mut self.cell;
+        let outcome = guarded(&self.turn, task.message(input.message.clone(), ctx)).await;
+        self.settle(outcome, Some(input)).await;
+    }
+
+    async fn call(&mut self, call: Call) {
+        let Self { shell, cell: Cell { task, ctx }, turn } = self;
+        // One commit at a time: the activation waits for it.
+        let (committer, mut requests) = mpsc::channel(1);
+        ctx.core.committer = shell.is_stateful().then_some(committer);
+        let outcome = match &call {
+            Call::Start => drive(shell, &mut requests, guarded(turn, task.start(ctx))).await,
+            Call::Tick(timer) => drive(shell, &mut requests, guarded(turn, task.tick(timer, ctx))).await,
+            Call::Stop => drive(shell, &mut requests, guarded(turn, task.stop(ctx))).await,
+        };
+        ctx.core.committer = None;
+        self.settle(outcome, None).await;
+    }
+
+    async fn settle(&mut self, outcome: Outcome, input: Option<Input>) {
+        if self.shell.settle(outcome, input, &mut self.cell.ctx.core).await {
+            let state = self.shell.roll_back().await;
+            self.cell.rebuild(state.as_deref());
+            // A new value has not been started. If that panics too, the next message meets a value as `Default`
+            // made it; a loop of panics is not tried.
+            let Cell { task, ctx } = &mut self.cell;
+            let started = guarded(&self.turn, task.start(ctx)).await;
+            self.shell.settle(started, None, &mut self.cell.ctx.core).await;
+        }
+    }
+}
+
+/// Drives a call, doing the commits that it asks for meanwhile.
+async fn drive<F: Future<Output = Outcome>>(
+    shell: &mut Shell,
+    requests: &mut mpsc::Receiver<CommitRequest>,
+    call: F,
+) -> Outcome {
+    let mut call = pin!(call);
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut call => return outcome,
+            Some(request) = requests.recv() => shell.commit_now(request).await,
+        }
+    }
+}
+
+/// The transform that a message asks to be applied to the state: `.multimodule: {transform: {...}}`.
+fn transform_of(message: &Message) -> Option<crate::value::Value> {
+    let transform = message.get(".multimodule")?.as_map()?.get("transform")?;
+    Some(View::to_value(transform))
+}

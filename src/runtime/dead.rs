@@ -1,0 +1,33 @@
+//! The queue `dead`: messages that could not be handled, each with the reason.
+
+use super::delivery::Course;
+use super::office::Office;
+use crate::fields;
+use crate::message::Message;
+use crate::name::QueueName;
+use crate::transit::{Overflow, Settings};
+
+/// The queue's name.
+pub(super) const DEAD: &str = "dead";
+/// The field that says why a message is there: `{task, reason}`.
+const WHY: &str = ".dead";
+
+/// `dead` drops its oldest: a task that fails every message must not stop the others.
+pub(super) fn settings() -> Settings {
+    Settings { overflow: Overflow::DropOldest, ..Settings::default() }
+}
+
+pub(super) fn queue() -> QueueName {
+    QueueName::new(DEAD).expect("`dead` is a name")
+}
+
+/// Puts a message that `task` could not handle into `dead`. If even that fails, the message is printed with the
+/// error, so that it can be found in the log.
+pub(super) fn bury(office: &Office, message: &Message, task: &str, reason: &str) {
+    let mut fields = message.fields().clone();
+    fields.insert(WHY, fields! { task: task, reason: reason });
+    let letter = Message::stamped(message.stamp(), fields);
+    if let Err(refusal) = office.append(&Course::Process, &queue(), &letter, &mut Vec::new()) {
+        tracing::error!(task, "the queue `dead` did not take a message ({refusal}): {letter}");
+    }
+}

@@ -1,0 +1,52 @@
+//! A message on its way to a task in this process, and where its way began.
+
+use std::sync::Arc;
+
+use super::ledger::{Ledger, Listing};
+use super::watermark::Token;
+use crate::message::Message;
+
+/// A copy for a task of this process.
+pub(crate) struct Delivery {
+    pub(super) message: Message,
+    pub(super) origin: Option<Origin>,
+}
+
+/// What waits until a copy has been handled.
+///
+/// Dropping an origin says nothing: only [`Origin::done`] does, so what is dropped at an abrupt end is handed out
+/// again at the next start.
+pub(super) enum Origin {
+    /// A stateful task's commits list the copy until then.
+    Task(Listing),
+    /// A transit queue's finished position waits until then.
+    Queue(Arc<Token>),
+}
+
+/// In whose course an activation runs: it decides over the lane of what is emitted, and over the origin of copies.
+#[derive(Clone)]
+pub(super) enum Course {
+    /// Nobody's: what a stateless task starts by itself.
+    Process,
+    /// A stateful task's.
+    Task(Arc<Ledger>),
+    /// That of an input of a stateless task's transit queue.
+    Queue(Arc<Token>),
+}
+
+impl Origin {
+    /// The copy has been handled, and what came of it is on its way.
+    pub(super) fn done(self) {
+        match self {
+            Self::Task(listing) => listing.done(),
+            Self::Queue(token) => token.done(),
+        }
+    }
+
+    pub(super) fn course(&self) -> Course {
+        match self {
+            Self::Task(listing) => Course::Task(listing.ledger().clone()),
+            Self::Queue(token) => Course::Queue(token.clone()),
+        }
+    }
+}

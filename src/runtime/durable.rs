@@ -1,0 +1,298 @@
+//! What a stateful task holds beside its state: its ownership, its queue, its records.
+//!
+//! Taken in this order, and given back in the reverse: owner lock, records, queue, lane. Whoever does not get the
+//! owner lock has opened nothing.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use super::commit::Committer;
+use super::handle::Order;
+use super::ledger::Ledger;
+use super::office::Office;
+use super::saving::FirstState;
+use super::shell::Event;
+use crate::name::{LaneName, TaskName};
+use crate::process::{FileError, OwnerLock};
+use crate::store::{Aside, Position, Record, Recovered, StoreError, TaskStore, new_epoch};
+use crate::transit::{Bell, Consumer, Error, LaneId, Reader, Settings, StartOutcome, Taken};
+
+/// A stateful task's holdings.
+pub(super) struct Durable {
+    /// Taken first and dropped last (fields drop in order).
+    pub(super) consumer: Consumer,
+    pub(super) bell: Arc<Notify>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) committer: Committer,
+    positions: BTreeMap<LaneId, Position>,
+    batch: VecDeque<Taken>,
+    visit: Vec<Taken>,
+    /// Inputs that were given up after a panic, until a record is past them.
+    left_out: HashSet<(LaneId, u64)>,
+    /// A quarter of the queue's bound: so much taken and not committed asks for a commit.
+    pressure_bytes: u64,
+    owner: OwnerLock,
+}
+
+/// Where an input stands in its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) lane: LaneId,
+    pub(super) end: u64,
+    pub(super) count: u64,
+}
+
+/// Why a stateful task does not run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// Another process runs it; that may pass.
+    #[error("another process runs it (it holds {0})")]
+    Owned(String),
+    /// Its queue cannot be consumed; that may pass.
+    #[error(transparent)]
+    Queue(#[from] Error),
+    /// Its records cannot be used; a person must look.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its first state cannot be written down.
+    #[error("its first state cannot be written as RON: {0}")]
+    State(String),
+    /// A file refuses.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// What opening needs to know.
+pub(super) struct Opening<'a> {
+    pub(super) office: &'a Office,
+    pub(super) bell: &'a Arc<Bell>,
+    pub(super) description: &'a str,
+    pub(super) state_dir: &'a Path,
+    pub(super) task: &'a TaskName,
+    pub(super) settings: Settings,
+    pub(super) check_state: fn(&str) -> Result<(), String>,
+    /// The state of a task that has none yet, as text.
+    pub(super) initial: FirstState<'a>,
+}
+
+/// A record's positions and outputs against what the queues say: what a lost or restored record means.
+#[derive(Debug, Default)]
+pub(super) struct Differences(pub(super) Vec<String>);
+
+impl Durable {
+    /// Takes what the task needs and goes on from its newest good record; makes the first one where there is none.
+    /// The second value is what a person should be told.
+    pub(super) fn open(opening: &Opening<'_>) -> Result<(Self, Differences), OpenError> {
+        let Opening { office, task, .. } = opening;
+        let Some(owner) = OwnerLock::try_take(opening.state_dir, task)? else {
+            let lock = opening.state_dir.join(format!("{task}.owner"));
+            return Err(OpenError::Owned(lock.display().to_string()));
+        };
+        let bell = Arc::new(Notify::new());
+        let rung = bell.clone();
+        let waker = Arc::new(move || rung.notify_one());
+        let reader =
+            Reader { bell: opening.bell.clone(), waker: Some(waker), description: opening.description.to_owned() };
+        let mut consumer = office.transit.consumer(&task.queue(), Some(&opening.settings), &reader)?;
+        let mut store = TaskStore::open(opening.state_dir, task)?;
+        let recovered = store.recover(&mut |record| (opening.check_state)(&record.state))?;
+        let (record, mut differences) = match recovered {
+            Recovered::Fresh => (first_record(&mut store, opening.initial)?, Differences::default()),
+            Recovered::Taken(taken) => {
+                let rolled_back = taken.rolled_back();
+                let mut record = taken.record;
+                let differences = Differences::of(&taken.aside, rolled_back, &record, office, task);
+                if rolled_back {
+                    record.epoch = new_epoch();
+                }
+                (record, differences)
+            }
+        };
+        let positions = start_at(&mut consumer, &record, &mut differences);
+        let ledger =
+            Ledger::new(office.transit.clone(), (*task).clone(), record.epoch, record.n, record.outputs.clone());
+        let durable = Self {
+            consumer,
+            bell,
+            ledger: Arc::new(ledger),
+            committer: Committer::new(store, record),
+            positions,
+            batch: VecDeque::new(),
+            visit: Vec::new(),
+            left_out: HashSet::new(),
+            pressure_bytes: opening.settings.max_bytes / 4,
+            owner,
+        };
+        Ok((durable, differences))
+    }
+
+    /// The next input, if one waits.
+    pub(super) fn next(&mut self) -> Result<Option<Taken>, Error> {
+        loop {
+            if let Some(taken) = self.batch.pop_front() {
+                if self.left_out.contains(&(taken.lane, taken.end)) {
+                    self.advance(Place { lane: taken.lane, end: taken.end, count: taken.count });
+                    continue;
+                }
+                return Ok(Some(taken));
+            }
+            if self.consumer.take(&mut self.visit)? == 0 {
+                return Ok(None);
+            }
+            self.batch.extend(self.visit.drain(..));
+        }
+    }
+
+    /// An input has been handled: the next record counts it.
+    pub(super) fn advance(&mut self, place: Place) {
+        self.committer.count();
+        match self.positions.get_mut(&place.lane) {
+            Some(position) => (position.position, position.count) = (place.end, place.count),
+            None => {
+                let lanes = self.consumer.lanes();
+                let name =
+                    lanes.iter().find(|lane| lane.id == place.lane).map_or(String::new(), |l| l.name.to_string());
+                let position = Position { lane: place.lane.0, name, position: place.end, count: place.count };
+                self.positions.insert(place.lane, position);
+            }
+        }
+    }
+
+    /// An input is given up after a panic.
+    pub(super) fn leave_out(&mut self, place: Place) {
+        self.left_out.insert((place.lane, place.end));
+    }
+
+    /// Whether so much is taken and not committed that the queue needs room.
+    pub(super) fn pressed(&self) -> bool {
+        self.consumer.unfinished_bytes() > self.pressure_bytes
+    }
+
+    /// The record of now, for a state of this text.
+    pub(super) fn record(&self, state: String) -> Record {
+        let saved = self.committer.saved();
+        Record {
+            epoch: saved.epoch,
+            n: self.committer.next_number(),
+            state,
+            positions: self.positions.values().cloned().collect(),
+            outputs: self.ledger.marks(),
+            outbox: Vec::new(),
+            pending: self.ledger.pending(),
+            under_way: None,
+        }
+    }
+
+    /// Begins a commit of a state of this text.
+    pub(super) fn begin_commit(&mut self, state: String, began: Instant) {
+        let record = self.record(state);
+        self.committer.begin(record, began, Instant::now());
+    }
+
+    /// A record is written: what it counts is finished.
+    pub(super) fn publish(&mut self, record: &Record) {
+        self.ledger.set_record(record.n);
+        for position in &record.positions {
+            self.consumer.finish(LaneId(position.lane), position.position, position.count);
+        }
+        self.left_out.retain(|(lane, end)| self.positions.get(lane).is_none_or(|p| p.position < *end));
+    }
+
+    /// Goes back to the newest written record: its state, and its inputs again.
+    pub(super) fn roll_back(&mut self) -> String {
+        let saved = self.committer.saved().clone();
+        self.batch.clear();
+        self.positions = start_at(&mut self.consumer, &saved, &mut Differences::default());
+        self.committer.count();
+        saved.state.clone()
+    }
+
+    /// Waits for an order, the end of a write, input (unless `quiet`) or the deadline.
+    pub(super) async fn wait(&mut self, orders: &mut mpsc::Receiver<Order>, deadline: Instant, quiet: bool) -> Event {
+        if !quiet && !self.consumer.prepare_sleep() {
+            return Event::Input;
+        }
+        tokio::select! {
+            biased;
+            order = orders.recv() => Event::Order(order),
+            written = self.committer.written() => Event::Written(written),
+            () = self.bell.notified(), if !quiet => Event::Input,
+            () = tokio::time::sleep_until(deadline) => Event::Deadline,
+        }
+    }
+
+    /// Once in a while: are the files still the ones that the paths name, and did something happen to the queue?
+    pub(super) fn look_after(&mut self) -> Vec<String> {
+        let mut lines: Vec<_> = self.consumer.incidents().iter().map(ToString::to_string).collect();
+        lines.extend(self.consumer.check_replaced().err().map(|error| error.to_string()));
+        match self.owner.still_ours() {
+            Ok(true) => {}
+            Ok(false) => {
+                lines.push("the file of its owner lock was replaced: another process may run it too".to_owned())
+            }
+            Err(error) => lines.push(error.to_string()),
+        }
+        lines
+    }
+}
+
+fn first_record(store: &mut TaskStore, initial: FirstState<'_>) -> Result<Record, OpenError> {
+    let state = initial().map_err(OpenError::State)?;
+    let record = Record { epoch: new_epoch(), n: 1, state, ..Record::default() };
+    store.write(&record)?;
+    Ok(record)
+}
+
+fn start_at(consumer: &mut Consumer, record: &Record, differences: &mut Differences) -> BTreeMap<LaneId, Position> {
+    let mut positions = BTreeMap::new();
+    for lane in consumer.lanes() {
+        let Some(recorded) = record.positions.iter().find(|position| position.lane == lane.id.0) else {
+            // A lane that is newer than the record.
+            consumer.start_at(lane.id, lane.finished.0, lane.finished.1);
+            continue;
+        };
+        match consumer.start_at(lane.id, recorded.position, recorded.count) {
+            StartOutcome::AsRecorded => {
+                positions.insert(lane.id, recorded.clone());
+            }
+            StartOutcome::UnknownLane => {}
+            StartOutcome::AlreadyFinished { missing } => differences.0.push(format!(
+                "{missing} messages from {} are missing in this state: a newer record had counted them, and they are \
+                 gone from the queue",
+                lane.name
+            )),
+            StartOutcome::BeyondEnd { written } => differences.0.push(format!(
+                "its record has counted {} messages from {}, and that lane has only {written}: the queue is older \
+                 than the record; it is read from where it was finished",
+                recorded.count, lane.name
+            )),
+        }
+    }
+    positions
+}
+
+impl Differences {
+    fn of(aside: &[Aside], rolled_back: bool, record: &Record, office: &Office, task: &TaskName) -> Self {
+        let mut lines: Vec<_> = aside.iter().map(ToString::to_string).collect();
+        if !rolled_back {
+            return Self(lines);
+        }
+        for mark in &record.outputs {
+            let lane = office.transit.lane_counts(&mark.queue, &LaneName::Task(task.clone())).ok().flatten();
+            let written = lane.filter(|lane| lane.id.0 == mark.lane).map_or(0, |lane| lane.written.1);
+            let again = written.saturating_sub(mark.count);
+            if again > 0 {
+                lines.push(format!("up to {again} messages to {} may go out again", mark.queue));
+            }
+        }
+        Self(lines)
+    }
+}
+
+/// How long a task waits before it tries again for what another process holds.
+pub(super) const RETRY: Duration = Duration::from_secs(1);

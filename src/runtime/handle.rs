@@ -1,0 +1,162 @@
+//! What the node holds of an actor, and what the actor was given.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::delivery::Delivery;
+use super::office::Office;
+use super::registry::TaskKind;
+use super::shell::{Ended, Shell, Source};
+use crate::config::{self, Framework, QueueSettings};
+use crate::mailbox::Mailbox;
+use crate::name::TaskName;
+use crate::transit::{Bell, Fsync, Overflow, Settings};
+use crate::value::Map;
+
+/// Orders wait while an actor handles something; there are at most a reload, a quiesce and a stop.
+const ORDERS: usize = 4;
+
+/// What an actor is made of.
+pub(super) struct Setup {
+    pub(super) office: Arc<Office>,
+    pub(super) bell: Arc<Bell>,
+    /// This process in words, for whoever else wants one of its queues.
+    pub(super) description: Arc<str>,
+    pub(super) state_dir: Arc<Path>,
+    pub(super) name: TaskName,
+    pub(super) kind: TaskKind,
+    pub(super) own: Arc<Map>,
+    pub(super) framework: Arc<Framework>,
+}
+
+/// What an actor is told.
+pub(super) enum Order {
+    /// The config has changed.
+    Configure { own: Arc<Map>, framework: Arc<Framework> },
+    /// End the timers, take nothing more from the transit.
+    Quiesce,
+    /// Work off what is in memory, save, end.
+    Stop,
+}
+
+/// What an actor counts.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) handled: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) emitted: AtomicU64,
+    /// Whether it waits for something to do.
+    pub(super) idle: AtomicBool,
+}
+
+/// A running actor.
+pub(super) struct Handle {
+    pub(super) kind: TaskKind,
+    pub(super) own: Arc<Map>,
+    pub(super) framework: Arc<Framework>,
+    pub(super) mailbox: Option<Arc<Mailbox<Delivery>>>,
+    pub(super) counters: Arc<Counters>,
+    orders: mpsc::Sender<Order>,
+    join: JoinHandle<Ended>,
+}
+
+impl Setup {
+    /// What the task's queue is told about its bound.
+    pub(super) fn settings(&self) -> Settings {
+        settings(&self.framework.queue)
+    }
+}
+
+impl Handle {
+    /// Starts the actor; a stateless one reads `mailbox`.
+    pub(super) fn start(setup: Setup, mailbox: Option<Arc<Mailbox<Delivery>>>) -> Self {
+        let (orders, rx) = mpsc::channel(ORDERS);
+        let counters = Arc::new(Counters::default());
+        let (kind, own, framework) = (setup.kind, setup.own.clone(), setup.framework.clone());
+        let source = match &mailbox {
+            Some(mailbox) => Source::Mailbox(mailbox.clone(), std::collections::VecDeque::new()),
+            None => Source::Durable(None),
+        };
+        let (blocking, name) = (framework.blocking, setup.name.clone());
+        let actor = (kind.run)(Shell::new(setup, rx, source, counters.clone()));
+        let join = if blocking { own_thread(&name, actor) } else { tokio::spawn(actor) };
+        Self { kind, own, framework, mailbox, counters, orders, join }
+    }
+
+    /// Tells the actor something. One that has ended is told nothing.
+    pub(super) async fn order(&self, order: Order) {
+        if self.orders.send(order).await.is_err() {
+            tracing::debug!("an actor that has ended was given an order");
+        }
+    }
+
+    /// Whether the actor has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.join.is_finished()
+    }
+
+    /// Waits for the end.
+    pub(super) async fn join(&mut self) -> Ended {
+        (&mut self.join).await.unwrap_or(Ended::Failed)
+    }
+
+    /// Ends the actor where it stands.
+    pub(super) fn abort(&self) {
+        self.join.abort();
+    }
+
+    /// Whether it has nothing to do.
+    pub(super) fn is_idle(&self) -> bool {
+        let empty = self.mailbox.as_ref().is_none_or(|mailbox| mailbox.status().open == 0);
+        self.has_ended() || (empty && self.counters.idle.load(Ordering::Acquire))
+    }
+
+    /// A number that moves whenever something happens here.
+    pub(super) fn movement(&self) -> u64 {
+        let pushed = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.status().pushed);
+        pushed + self.counters.handled.load(Ordering::Acquire)
+    }
+}
+
+/// What a config says of a queue, in the transit's terms.
+fn settings(queue: &QueueSettings) -> Settings {
+    let usual = Settings::default();
+    let overflow = queue.overflow.map_or(usual.overflow, |overflow| match overflow {
+        config::Overflow::Block => Overflow::Block,
+        config::Overflow::DropOldest => Overflow::DropOldest,
+        config::Overflow::DropNewest => Overflow::DropNewest,
+        config::Overflow::DeadLetter => Overflow::DeadLetter,
+    });
+    let fsync = queue.fsync.map_or(usual.fsync, |fsync| match fsync {
+        config::Fsync::Never => Fsync::Never,
+        config::Fsync::Interval => Fsync::Interval,
+        config::Fsync::Always => Fsync::Always,
+    });
+    Settings {
+        max_bytes: queue.max_bytes.unwrap_or(usual.max_bytes),
+        max_messages: queue.max_messages.unwrap_or(usual.max_messages),
+        overflow,
+        block_timeout: queue.block_timeout.unwrap_or(usual.block_timeout),
+        fsync,
+    }
+}
+
+/// Runs an actor on a thread of its own, which it may block; timers and wake-ups stay with the runtime.
+fn own_thread(name: &TaskName, actor: std::pin::Pin<Box<dyn Future<Output = Ended> + Send>>) -> JoinHandle<Ended> {
+    let runtime = tokio::runtime::Handle::current();
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // The kernel shows 15 bytes of a thread's name.
+    let spawned = std::thread::Builder::new().name(name.as_str().chars().take(15).collect()).spawn(move || {
+        let outcome = runtime.block_on(actor);
+        // Nobody waits for it if the node is gone.
+        ended.send(outcome).unwrap_or_default();
+    });
+    if let Err(error) = spawned {
+        tracing::error!(task = name.as_str(), "{name}: no thread of its own: {error}");
+    }
+    tokio::spawn(async move { end.await.unwrap_or(Ended::Failed) })
+}

@@ -1,0 +1,302 @@
+//! Brings what lies in the transit queues of stateless tasks into their mailboxes.
+//!
+//! One actor serves all such queues of a process. Of each queue at most [`WINDOW`] inputs are under way, so a slow
+//! task holds up its own queue and no other. An input is finished in its queue when all that was made of it is done
+//! (`watermark`).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::dead;
+use super::delivery::{Delivery, Origin};
+use super::office::Office;
+use super::watermark::Watermark;
+use crate::mailbox::Mailbox;
+use crate::message::Message;
+use crate::name::QueueName;
+use crate::transit::{Bell, Consumer, Error, Reader, Settings, Taken};
+
+/// How many inputs of one queue may be under way: one visit of the consumer.
+const WINDOW: usize = 256;
+/// How often it looks at queues whose window was full, and publishes what was finished.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Where the inlet gets its orders.
+#[derive(Clone)]
+pub(super) struct InletHandle(mpsc::Sender<InletRequest>);
+
+/// What the inlet is asked.
+enum InletRequest {
+    Serve { queue: QueueName, settings: Settings, mailbox: Arc<Mailbox<Delivery>> },
+    Pause { queue: QueueName },
+    Leave { queue: QueueName, left: oneshot::Sender<()> },
+    Quiesce,
+    Stop { stopped: oneshot::Sender<()> },
+}
+
+/// The queues that rang.
+#[derive(Default)]
+struct Rung {
+    queues: Mutex<Vec<QueueName>>,
+    some: Notify,
+}
+
+struct Inlet {
+    office: Arc<Office>,
+    bell: Arc<Bell>,
+    description: String,
+    rung: Arc<Rung>,
+    served: HashMap<QueueName, Served>,
+    /// Queues that another process consumes; tried again each second.
+    waiting: HashMap<QueueName, Waiting>,
+    quiet: bool,
+}
+
+struct Served {
+    consumer: Consumer,
+    mailbox: Arc<Mailbox<Delivery>>,
+    watermark: Arc<Watermark>,
+    /// There may be more, or something may have to be finished.
+    busy: bool,
+    /// Takes nothing more.
+    paused: bool,
+}
+
+struct Waiting {
+    settings: Settings,
+    mailbox: Arc<Mailbox<Delivery>>,
+    reported: bool,
+}
+
+impl InletHandle {
+    /// Starts the inlet.
+    pub(super) fn start(office: Arc<Office>, bell: Arc<Bell>, description: String) -> Self {
+        // Some requests ahead of an inlet that is in the middle of a visit.
+        let (tx, rx) = mpsc::channel(64);
+        let (rung, served, waiting) = (Arc::default(), HashMap::new(), HashMap::new());
+        let inlet = Inlet { office, bell, description, rung, served, waiting, quiet: false };
+        tokio::spawn(inlet.run(rx));
+        Self(tx)
+    }
+
+    async fn ask(&self, request: InletRequest) {
+        // The inlet ends only when it is told to; who asks then asks for nothing.
+        if self.0.send(request).await.is_err() {
+            tracing::debug!("the inlet has ended");
+        }
+    }
+
+    /// Serves `queue` into `mailbox` from now on.
+    pub(super) async fn serve(&self, queue: QueueName, settings: Settings, mailbox: Arc<Mailbox<Delivery>>) {
+        self.ask(InletRequest::Serve { queue, settings, mailbox }).await;
+    }
+
+    /// Takes nothing more from `queue`, and goes on finishing what is under way.
+    pub(super) async fn pause(&self, queue: QueueName) {
+        self.ask(InletRequest::Pause { queue }).await;
+    }
+
+    /// Stops serving `queue`, and finishes what was done of it.
+    pub(super) async fn leave(&self, queue: QueueName) {
+        let (left, done) = oneshot::channel();
+        self.ask(InletRequest::Leave { queue, left }).await;
+        done.await.unwrap_or_default();
+    }
+
+    /// Takes nothing from now on, and goes on finishing what is under way.
+    pub(super) async fn quiesce(&self) {
+        self.ask(InletRequest::Quiesce).await;
+    }
+
+    /// Ends it; what was taken and is not done is taken again at the next start.
+    pub(super) async fn stop(&self) {
+        let (stopped, done) = oneshot::channel();
+        self.ask(InletRequest::Stop { stopped }).await;
+        done.await.unwrap_or_default();
+    }
+}
+
+impl Inlet {
+    async fn run(mut self, mut requests: mpsc::Receiver<InletRequest>) {
+        let mut retry = tokio::time::interval(Duration::from_secs(1));
+        let rung = self.rung.clone();
+        loop {
+            let busy = self.served.values().any(|served| served.busy);
+            tokio::select! {
+                request = requests.recv() => match request {
+                    None => return self.visit_all(),
+                    Some(InletRequest::Stop { stopped }) => {
+                        self.visit_all();
+                        // Whoever waited for the end may have gone; the end stands.
+                        return stopped.send(()).unwrap_or_default();
+                    }
+                    Some(request) => self.obey(request),
+                },
+                () = rung.some.notified() => {
+                    let queues = std::mem::take(&mut *rung.queues.lock().unwrap_or_else(PoisonError::into_inner));
+                    for queue in queues {
+                        self.visit(&queue);
+                    }
+                }
+                () = tokio::time::sleep(LOOK), if busy => self.visit_busy(),
+                _ = retry.tick() => self.retry(),
+            }
+        }
+    }
+
+    fn obey(&mut self, request: InletRequest) {
+        match request {
+            InletRequest::Serve { queue, settings, mailbox } => {
+                self.waiting.insert(queue.clone(), Waiting { settings, mailbox, reported: false });
+                self.open(&queue);
+            }
+            InletRequest::Pause { queue } => {
+                self.waiting.remove(&queue);
+                if let Some(served) = self.served.get_mut(&queue) {
+                    served.paused = true;
+                }
+            }
+            InletRequest::Leave { queue, left } => {
+                self.visit_for_finish(&queue);
+                self.waiting.remove(&queue);
+                self.served.remove(&queue);
+                // Whoever waited may have gone; the queue is left all the same.
+                left.send(()).unwrap_or_default();
+            }
+            InletRequest::Quiesce => self.quiet = true,
+            InletRequest::Stop { .. } => unreachable!("handled where the loop can end"),
+        }
+    }
+
+    fn open(&mut self, queue: &QueueName) {
+        let Some(waiting) = self.waiting.get_mut(queue) else { return };
+        let (rung, name) = (self.rung.clone(), queue.clone());
+        let waker = Arc::new(move || {
+            rung.queues.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
+            rung.some.notify_one();
+        });
+        let reader = Reader { bell: self.bell.clone(), waker: Some(waker), description: self.description.clone() };
+        match self.office.transit.consumer(queue, Some(&waiting.settings), &reader) {
+            Ok(consumer) => {
+                let watermark = Arc::default();
+                let mailbox = waiting.mailbox.clone();
+                self.waiting.remove(queue);
+                self.served.insert(queue.clone(), Served { consumer, mailbox, watermark, busy: true, paused: false });
+                self.visit(queue);
+            }
+            Err(error) => report_once(&mut waiting.reported, queue, &error),
+        }
+    }
+
+    fn retry(&mut self) {
+        for queue in self.waiting.keys().cloned().collect::<Vec<_>>() {
+            self.open(&queue);
+        }
+        for served in self.served.values_mut() {
+            served.look_after();
+        }
+    }
+
+    fn visit_busy(&mut self) {
+        let busy: Vec<_> = self.served.iter().filter(|(_, s)| s.busy).map(|(queue, _)| queue.clone()).collect();
+        for queue in busy {
+            self.visit(&queue);
+        }
+    }
+
+    fn visit_all(&mut self) {
+        for served in self.served.values_mut() {
+            served.finish();
+        }
+    }
+
+    fn visit_for_finish(&mut self, queue: &QueueName) {
+        if let Some(served) = self.served.get_mut(queue) {
+            served.finish();
+        }
+    }
+
+    fn visit(&mut self, queue: &QueueName) {
+        if let Some(served) = self.served.get_mut(queue) {
+            served.visit(&self.office, self.quiet);
+        }
+    }
+}
+
+impl Served {
+    /// Publishes what was finished, and hands out more as far as the window allows.
+    fn visit(&mut self, office: &Office, quiet: bool) {
+        self.finish();
+        self.busy = true;
+        let mut taken = Vec::new();
+        while !quiet && !self.paused && self.watermark.open() < WINDOW {
+            match self.consumer.take(&mut taken) {
+                Ok(0) if self.watermark.open() > 0 => return,
+                Ok(0) => {
+                    // Nothing under way and nothing waiting: sleep, unless something came in between.
+                    if self.consumer.prepare_sleep() {
+                        self.busy = false;
+                        return;
+                    }
+                }
+                Ok(_) => self.hand_out(&mut taken, office),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hand_out(&self, taken: &mut Vec<Taken>, office: &Office) {
+        for taken in taken.drain(..) {
+            let token = self.watermark.begin(taken.lane, taken.end, taken.count);
+            match Message::from_encoded(taken.stamp, taken.body) {
+                Ok(message) => {
+                    let delivery = Delivery { message, origin: Some(Origin::Queue(token)) };
+                    if self.mailbox.push_unbounded(delivery).is_err() {
+                        // The task is leaving: the input stays unfinished and is handed out at the next start.
+                        tracing::debug!("queue {}: its task has ended", self.consumer.queue());
+                    }
+                }
+                Err(error) => {
+                    let queue = self.consumer.queue().as_str();
+                    tracing::error!("queue {queue} held a message that cannot be read: {error}");
+                    dead::bury(office, &Message::new(crate::value::Map::new()), queue, &error.to_string());
+                    token.done();
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        for finished in self.watermark.finished() {
+            self.consumer.finish(finished.lane, finished.position, finished.count);
+        }
+    }
+
+    /// Once a second: are the files still the ones that the path names, and did something happen to the queue?
+    fn look_after(&mut self) {
+        if let Err(error) = self.consumer.check_replaced() {
+            tracing::error!("{error}");
+        }
+        for incident in self.consumer.incidents() {
+            tracing::error!("{incident}");
+        }
+    }
+}
+
+/// A queue that cannot be consumed is reported once, however often it is tried.
+pub(super) fn report_once(reported: &mut bool, queue: &QueueName, error: &Error) {
+    if !std::mem::replace(reported, true) {
+        match error {
+            Error::ConsumedBy { description, .. } => {
+                tracing::error!("task {queue} waits: its queue is consumed by {description}");
+            }
+            other => tracing::error!("task {queue} waits: its queue cannot be opened: {other}"),
+        }
+    }
+}

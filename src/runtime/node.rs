@@ -1,0 +1,253 @@
+//! All tasks of one process.
+//!
+//! The node compares what should run with what runs, and starts, configures and ends actors. It has one owner, who
+//! calls it; it decides nothing by itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::control::ControlInbox;
+use super::dead;
+use super::delivery::{Course, Delivery};
+use super::handle::{Handle, Order, Setup};
+use super::inlet::InletHandle;
+use super::office::Office;
+use super::registry::TaskKind;
+use super::service::{Doorman, Watchman};
+use super::switchboard::{Destination, Switchboard};
+use crate::config::Framework;
+use crate::mailbox::Mailbox;
+use crate::message::Message;
+use crate::name::{LaneName, QueueName, TaskName};
+use crate::router::RoutingTable;
+use crate::transit::{Bell, Error, Settings, Transit};
+use crate::value::Map;
+
+/// How often the end looks whether everything is worked off.
+const IDLE_LOOK: Duration = Duration::from_millis(2);
+
+/// What a node needs.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// The transit that its tasks use.
+    pub transit: Transit,
+    /// Where its tasks' states lie.
+    pub state_dir: PathBuf,
+    /// The process's name in lanes: `process:NAME`.
+    pub process: TaskName,
+    /// This process in words, for whoever else wants one of its queues.
+    pub description: String,
+    /// The queue that its owner reads.
+    pub control_queue: QueueName,
+}
+
+/// A task that should run.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Its code.
+    pub kind: TaskKind,
+    /// Its own part of the config.
+    pub own: Arc<Map>,
+    /// The framework's part.
+    pub framework: Arc<Framework>,
+}
+
+/// The tasks of one process.
+pub struct Node {
+    office: Arc<Office>,
+    bell: Arc<Bell>,
+    description: Arc<str>,
+    state_dir: Arc<Path>,
+    inlet: InletHandle,
+    actors: BTreeMap<TaskName, Handle>,
+    doorman: JoinHandle<()>,
+    _watchman: Watchman,
+    /// Lines of channels that found no room in their queue.
+    lost_lines: AtomicU64,
+}
+
+impl Node {
+    /// A node without tasks, and the inbox of its control queue. Must be called within a tokio runtime.
+    pub async fn start(options: NodeOptions) -> Result<(Self, ControlInbox), Error> {
+        let NodeOptions { transit, state_dir, process, description, control_queue } = options;
+        let bell = Bell::open(&transit)?;
+        transit.set_settings(&dead::queue(), &dead::settings())?;
+        let board = Switchboard::new(RoutingTable::default(), HashMap::new());
+        let office = Arc::new(Office::new(transit, board, LaneName::Process(process)));
+        let doorman = Doorman::start(bell.clone(), office.clone());
+        let watchman = Watchman::start(office.watch.clone());
+        let inlet = InletHandle::start(office.clone(), bell.clone(), description.clone());
+        let mailbox = Arc::new(Mailbox::new());
+        inlet.serve(control_queue, Settings::default(), mailbox.clone()).await;
+        let node = Self {
+            office,
+            bell,
+            description: description.into(),
+            state_dir: state_dir.into(),
+            inlet,
+            actors: BTreeMap::new(),
+            doorman,
+            _watchman: watchman,
+            lost_lines: AtomicU64::new(0),
+        };
+        Ok((node, ControlInbox::new(mailbox)))
+    }
+
+    /// Makes what runs be what is wanted, and routes by `table` from now on. Tasks that are wanted as they are are
+    /// not touched.
+    pub async fn apply(&mut self, wanted: BTreeMap<TaskName, Wanted>, table: RoutingTable) {
+        let leaving: Vec<_> = self.leaving(&wanted);
+        let mut leavers: Vec<_> = leaving.iter().filter_map(|name| self.actors.remove_entry(name)).collect();
+        let mut fresh: HashMap<TaskName, Option<Arc<Mailbox<Delivery>>>> = HashMap::new();
+        for (name, task) in wanted.iter().filter(|(name, _)| !self.actors.contains_key(*name)) {
+            fresh.insert(name.clone(), (!task.kind.stateful).then(|| Arc::new(Mailbox::new())));
+        }
+        self.switch(table, &fresh);
+        // Those who leave work off what they have while the others already send elsewhere.
+        self.end(&mut leavers).await;
+        for (name, task) in wanted {
+            match fresh.remove(&name) {
+                Some(mailbox) => self.begin(name, task, mailbox).await,
+                None => self.configure(&name, task).await,
+            }
+        }
+    }
+
+    /// Who runs and is not wanted, or not in this form.
+    fn leaving(&self, wanted: &BTreeMap<TaskName, Wanted>) -> Vec<TaskName> {
+        let stays = |name: &TaskName, handle: &Handle| {
+            wanted.get(name).is_some_and(|task| {
+                let same_place = task.framework.blocking == handle.framework.blocking;
+                let same_queue = task.framework.queue == handle.framework.queue;
+                let changed = task.own != handle.own || task.framework != handle.framework;
+                task.kind.path == handle.kind.path && same_place && same_queue && !(changed && handle.has_ended())
+            })
+        };
+        self.actors.iter().filter(|(name, handle)| !stays(name, handle)).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn switch(&self, table: RoutingTable, fresh: &HashMap<TaskName, Option<Arc<Mailbox<Delivery>>>>) {
+        let old = self.actors.iter().map(|(name, handle)| (name, &handle.mailbox));
+        let mailboxes = old.chain(fresh).filter_map(|(name, mailbox)| Some((name.queue(), mailbox.clone()?)));
+        let switchboard = Switchboard::new(table, mailboxes.collect());
+        self.office.switchboard.store(Arc::new(switchboard));
+    }
+
+    async fn begin(&mut self, name: TaskName, task: Wanted, mailbox: Option<Arc<Mailbox<Delivery>>>) {
+        let setup = Setup {
+            office: self.office.clone(),
+            bell: self.bell.clone(),
+            description: self.description.clone(),
+            state_dir: self.state_dir.clone(),
+            name: name.clone(),
+            kind: task.kind,
+            own: task.own,
+            framework: task.framework,
+        };
+        if let Some(mailbox) = &mailbox {
+            self.inlet.serve(name.queue(), setup.settings(), mailbox.clone()).await;
+        }
+        self.actors.insert(name, Handle::start(setup, mailbox));
+    }
+
+    async fn configure(&mut self, name: &TaskName, task: Wanted) {
+        let Some(handle) = self.actors.get_mut(name) else { return };
+        if handle.own == task.own && handle.framework == task.framework {
+            return;
+        }
+        (handle.own, handle.framework) = (task.own.clone(), task.framework.clone());
+        handle.order(Order::Configure { own: task.own, framework: task.framework }).await;
+    }
+
+    /// Ends actors: the inlet hands them nothing more, they work off what they have, their queues are finished.
+    async fn end(&self, leavers: &mut [(TaskName, Handle)]) {
+        for (name, handle) in leavers.iter() {
+            if handle.mailbox.is_some() {
+                self.inlet.pause(name.queue()).await;
+            }
+            handle.order(Order::Stop).await;
+        }
+        for (name, handle) in leavers {
+            handle.join().await;
+            if handle.mailbox.is_some() {
+                self.inlet.leave(name.queue()).await;
+            }
+        }
+    }
+
+    /// Sends a line of a channel to `queue`: routed if that is the router's, else appended as it is. Where there is
+    /// no room it is dropped: a line must not hold up what it tells about.
+    pub fn send_line(&self, queue: &QueueName, line: Map) {
+        let message = Message::new(line);
+        if let Destination::Mailbox(_, mailbox) = self.office.switchboard.load().named(queue) {
+            let delivery = Delivery { message, origin: None };
+            if mailbox.status().open < crate::mailbox::CAPACITY && mailbox.push_unbounded(delivery).is_ok() {
+                return;
+            }
+        } else if self.office.append(&Course::Process, queue, &message, &mut Vec::new()).is_ok() {
+            return;
+        }
+        self.lost_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which tasks run.
+    pub fn tasks(&self) -> impl Iterator<Item = &TaskName> {
+        self.actors.keys()
+    }
+
+    /// Ends everything in order: timers end, what is in mailboxes is delivered, states are saved. After `patience`
+    /// what is left is given up and said; what came from the transit is still there. True: all ended orderly.
+    pub async fn stop(mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        self.inlet.quiesce().await;
+        for handle in self.actors.values() {
+            handle.order(Order::Quiesce).await;
+        }
+        self.worked_off(deadline).await;
+        for handle in self.actors.values() {
+            handle.order(Order::Stop).await;
+        }
+        self.office.give_up_at(deadline);
+        let mut orderly = true;
+        for (name, handle) in &mut self.actors {
+            // Each gets a moment even after the deadline: it may be just about to save.
+            let until = deadline.max(Instant::now() + Duration::from_millis(100));
+            match tokio::time::timeout_at(until, handle.join()).await {
+                Ok(ended) => orderly &= ended == super::shell::Ended::Orderly,
+                Err(_) => {
+                    tracing::error!("{name} did not end within {} s and is given up", patience.as_secs());
+                    handle.abort();
+                    orderly = false;
+                }
+            }
+        }
+        self.inlet.stop().await;
+        let lost = self.lost_lines.load(Ordering::Relaxed);
+        if lost > 0 {
+            tracing::error!("{lost} lines for queues of channels found no room and were dropped");
+        }
+        self.doorman.abort();
+        orderly
+    }
+
+    /// Waits until nobody has anything to do in memory.
+    async fn worked_off(&self, deadline: Instant) {
+        let mut last = None;
+        while Instant::now() < deadline {
+            let movement: u64 = self.actors.values().map(Handle::movement).sum();
+            // Two looks with nothing moved in between: no message was on its way past the looks.
+            let idle = self.actors.values().all(Handle::is_idle);
+            if idle && last == Some(movement) {
+                return;
+            }
+            last = idle.then_some(movement);
+            tokio::time::sleep(IDLE_LOOK).await;
+        }
+    }
+}

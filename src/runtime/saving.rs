@@ -1,0 +1,223 @@
+//! How a stateful task is opened, saved and closed.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::delivery::{Course, Delivery};
+use super::durable::{Durable, OpenError, Opening, RETRY};
+use super::handle::Order;
+use super::post;
+use super::shell::{Ended, Shell, Source};
+use super::switchboard::Destination;
+use crate::message::Message;
+use crate::sdk::CommitRequest;
+use crate::store::{Record, StoreError};
+
+/// The first state of a task, as text.
+pub(super) type FirstState<'a> = &'a (dyn Fn() -> Result<String, String> + Sync);
+
+impl Shell {
+    /// Takes what the task needs to run; waits while another process has it. A stateful task's state is returned.
+    pub(super) async fn open(&mut self, first: FirstState<'_>) -> Result<Option<String>, Ended> {
+        if !self.is_stateful() {
+            return Ok(None);
+        }
+        loop {
+            match self.try_open(first) {
+                Ok(state) => return Ok(Some(state)),
+                Err(OpenError::Owned(reason)) => self.fault(format!("waits: another process runs it ({reason})")),
+                Err(OpenError::Queue(error)) => self.fault(format!("waits: {error}")),
+                Err(error) => return Err(self.failed(&format!("not started: {error}"))),
+            }
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(Order::Configure { own, framework }) => {
+                        (self.setup.own, self.setup.framework) = (own, framework);
+                    }
+                    Some(Order::Quiesce) => {}
+                    Some(Order::Stop) | None => return Err(Ended::Orderly),
+                },
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
+    }
+
+    fn try_open(&mut self, first: FirstState<'_>) -> Result<String, OpenError> {
+        let setup = &self.setup;
+        let (durable, differences) = Durable::open(&Opening {
+            office: &setup.office,
+            bell: &setup.bell,
+            description: &setup.description,
+            state_dir: &setup.state_dir,
+            task: &setup.name,
+            settings: setup.settings(),
+            check_state: setup.kind.check_state,
+            initial: first,
+        })?;
+        for line in &differences.0 {
+            self.error(line);
+        }
+        let saved = durable.committer.saved().clone();
+        self.source = Source::Durable(Some(Box::new(durable)));
+        self.configure_commits();
+        self.hand_out_pending(&saved);
+        Ok(saved.state.clone())
+    }
+
+    /// Hands out what the record lists as not yet handled, listed again. It counts as this task's output.
+    fn hand_out_pending(&mut self, saved: &Record) {
+        let switchboard = self.setup.office.switchboard.load_full();
+        let Some(ledger) = self.durable().map(|durable| durable.ledger.clone()) else { return };
+        let course = Course::Task(ledger);
+        for entry in &saved.pending {
+            let message = match Message::from_encoded(entry.stamp, entry.body.clone()) {
+                Ok(message) => message,
+                Err(error) => {
+                    self.error(&format!("its record lists a message for {} that cannot be read: {error}", entry.task));
+                    continue;
+                }
+            };
+            let refused = match switchboard.named(&entry.task.queue()) {
+                Destination::Mailbox(task, mailbox) => {
+                    let origin = post::origin(&course, &task, &message);
+                    mailbox.push_unbounded(Delivery { message: message.clone(), origin }).err()
+                }
+                Destination::Transit(_) => Some(Delivery { message: message.clone(), origin: None }),
+            };
+            if let Some(delivery) = refused {
+                self.leave_in_queue(&course, &entry.task.queue(), delivery);
+            }
+        }
+    }
+
+    /// A listed message whose task is not here any more waits in the task's queue.
+    fn leave_in_queue(&mut self, course: &Course, queue: &crate::name::QueueName, delivery: Delivery) {
+        let Delivery { message, origin } = delivery;
+        if let Err(refusal) = self.setup.office.append(course, queue, &message, &mut Vec::new()) {
+            super::dead::bury(&self.setup.office, &message, queue.as_str(), &refusal.to_string());
+        }
+        if let Some(origin) = origin {
+            origin.done();
+        }
+    }
+
+    pub(super) fn configure_commits(&mut self) {
+        let interval = self.setup.framework.intervals.get("save_state").copied();
+        let every = self.setup.framework.commit_every;
+        if let Some(durable) = self.durable() {
+            durable.committer.configure(interval, every, Instant::now());
+        }
+    }
+
+    /// Begins a commit of a state of this text, unless one is being written.
+    pub(super) fn begin_commit(&mut self, state: Result<String, String>, began: Instant) {
+        match state {
+            Ok(state) => {
+                self.commit_first = false;
+                if let Some(durable) = self.durable() {
+                    durable.begin_commit(state, began);
+                }
+            }
+            Err(reason) => self.fault(format!("its state cannot be written as RON: {reason}")),
+        }
+    }
+
+    /// Takes notice of a write that is done.
+    pub(super) async fn written_meanwhile(&mut self) {
+        if self.durable().is_some_and(|durable| durable.committer.write_is_done()) {
+            self.join_write().await;
+        }
+    }
+
+    async fn join_write(&mut self) {
+        let Some(durable) = self.durable().filter(|durable| durable.committer.is_writing()) else { return };
+        let outcome = durable.committer.written().await;
+        self.after_write(outcome);
+    }
+
+    pub(super) fn after_write(&mut self, outcome: Result<Arc<Record>, StoreError>) {
+        match outcome {
+            Ok(record) => {
+                self.last_fault = None;
+                if let Some(durable) = self.durable() {
+                    durable.publish(&record);
+                }
+            }
+            // The inputs stay in the queue, and the next commit tries again.
+            Err(error) => self.fault(format!("its state could not be saved: {error}")),
+        }
+    }
+
+    /// Saves now, for an activation that waits for it.
+    pub(super) async fn commit_now(&mut self, request: CommitRequest) {
+        let CommitRequest { state, mut emitted, done } = request;
+        let outcome = self.send_and_save(state, &mut emitted).await;
+        // The activation may have been dropped; what is saved is saved.
+        done.send(outcome).unwrap_or_default();
+    }
+
+    async fn send_and_save(
+        &mut self,
+        state: Result<String, String>,
+        emitted: &mut Vec<crate::sdk::Emission>,
+    ) -> Result<(), String> {
+        let state = state?;
+        let ledger = self.durable().map(|durable| durable.ledger.clone()).ok_or("the task has no state")?;
+        self.post.send(emitted, &Course::Task(ledger)).await.map_err(|error| error.to_string())?;
+        self.save(state).await
+    }
+
+    /// Writes a record of now and waits for it.
+    async fn save(&mut self, state: String) -> Result<(), String> {
+        self.join_write().await;
+        let Some(durable) = self.durable() else { return Ok(()) };
+        durable.begin_commit(state, Instant::now());
+        let outcome = durable.committer.written().await;
+        let saved = outcome.as_ref().map(drop).map_err(ToString::to_string);
+        self.after_write(outcome);
+        saved
+    }
+
+    /// After a panic: goes back to the last record; returns its state.
+    pub(super) async fn roll_back(&mut self) -> Option<String> {
+        self.join_write().await;
+        self.commit_first = true;
+        self.durable().map(Durable::roll_back)
+    }
+
+    /// Ends the actor: saves, writes through to the disk, gives everything back.
+    pub(super) async fn close(mut self, state: Result<String, String>) -> Ended {
+        if let Source::Mailbox(mailbox, batch) = &mut self.source {
+            let left = mailbox.close().len() + batch.len();
+            if left > 0 {
+                self.error(&format!("ended with {left} messages in memory that it did not handle"));
+            }
+            return Ended::Orderly;
+        }
+        let outcome = match state {
+            Ok(_) if self.spoiled => {
+                Err("what it emitted last could not be sent; it goes on from its last record".into())
+            }
+            Ok(state) => self.save(state).await,
+            Err(reason) => Err(format!("its state cannot be written as RON: {reason}")),
+        };
+        if let Some(durable) = self.durable() {
+            durable.committer.checkpoint(Instant::now());
+        }
+        self.join_write().await;
+        if let Some(durable) = self.durable() {
+            durable.ledger.release();
+        }
+        match outcome {
+            Ok(()) => Ended::Orderly,
+            Err(reason) => self.failed(&reason),
+        }
+    }
+
+    /// Ends the actor with a fault.
+    pub(super) fn failed(&self, reason: &str) -> Ended {
+        self.error(reason);
+        Ended::Failed
+    }
+}

@@ -1,0 +1,83 @@
+//! What becomes of an activation when it has returned.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::actor::Outcome;
+use super::dead;
+use super::delivery::Course;
+use super::shell::{Input, Shell, Source};
+use crate::sdk::Core;
+
+impl Shell {
+    /// Settles an activation: what it asked for takes effect, or its failure is reported and its message goes to
+    /// `dead`. Returns whether it panicked.
+    pub(super) async fn settle(&mut self, outcome: Outcome, input: Option<Input>, core: &mut Core) -> bool {
+        self.counters.handled.fetch_add(1, Ordering::Relaxed);
+        let panicked = outcome.is_err();
+        match outcome {
+            Ok(Ok(())) => {
+                if !core.emitted.is_empty() || !core.timers.is_empty() {
+                    self.send(input.as_ref(), core).await;
+                }
+            }
+            Ok(Err(error)) => self.failed_activation(&error.to_string(), input.as_ref(), core),
+            Err(panic) => {
+                self.failed_activation(&format!("panicked: {panic}"), input.as_ref(), core);
+                if let (Some(place), Some(durable)) = (input.as_ref().and_then(|input| input.place), self.durable()) {
+                    durable.leave_out(place);
+                }
+            }
+        }
+        self.done(input);
+        panicked
+    }
+
+    fn failed_activation(&mut self, reason: &str, input: Option<&Input>, core: &mut Core) {
+        self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        core.emitted.clear();
+        core.timers.clear();
+        self.error(reason);
+        if let Some(input) = input {
+            dead::bury(&self.setup.office, &input.message, self.setup.name.as_str(), reason);
+        }
+    }
+
+    async fn send(&mut self, input: Option<&Input>, core: &mut Core) {
+        let now = Instant::now();
+        for request in core.timers.drain(..).filter(|_| !self.quiet) {
+            self.timers.apply(request, now);
+        }
+        let course = self.course(input);
+        self.counters.emitted.fetch_add(core.emitted.len() as u64, Ordering::Relaxed);
+        if let Err(error) = self.post.send(&mut core.emitted, &course).await {
+            // What could not be sent must not be counted as handled: it is handed out again at the next start.
+            self.spoiled = true;
+            self.error(&error.to_string());
+        }
+    }
+
+    fn course(&self, input: Option<&Input>) -> Course {
+        match (&self.source, input.and_then(|input| input.origin.as_ref())) {
+            (Source::Durable(Some(durable)), _) => Course::Task(durable.ledger.clone()),
+            (_, Some(origin)) => origin.course(),
+            _ => Course::Process,
+        }
+    }
+
+    fn done(&mut self, input: Option<Input>) {
+        if self.spoiled {
+            return;
+        }
+        let (place, origin) = input.map_or((None, None), |input| (input.place, input.origin));
+        if let Some(origin) = origin {
+            origin.done();
+        }
+        match (place, self.durable()) {
+            (Some(place), Some(durable)) => durable.advance(place),
+            (None, Some(durable)) => durable.committer.count(),
+            (_, None) => {}
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The part of an actor that is the same for every task: where its input comes from, when its timers are due, what
+//! becomes of its output, and its orders.
+//!
+//! ```text
+//!             open ──► Running ──Quiesce──► Quiet ──Stop──► closed
+//!                         └───────────────Stop────────────────┘
+//!   Running: orders, ticks, commits, input       Quiet: orders, commits, input from memory
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::dead;
+use super::delivery::{Delivery, Origin};
+use super::durable::{Durable, Place};
+use super::handle::{Counters, Order, Setup};
+use super::post::Post;
+use super::timers::Timers;
+use super::watch::Turn;
+use crate::mailbox::Mailbox;
+use crate::message::Message;
+use crate::name::TaskName;
+use crate::store::{Record, StoreError};
+use crate::value::Map;
+
+/// So many inputs are handled between two looks at clock and orders: a look costs as much as a small message.
+const LOOK_EVERY: u32 = 16;
+
+/// An actor without its task.
+pub(crate) struct Shell {
+    pub(super) setup: Setup,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) source: Source,
+    pub(super) turn: Arc<Turn>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) post: Post,
+    pub(super) timers: Timers,
+    pub(super) quiet: bool,
+    stopping: bool,
+    until_look: u32,
+    /// Something that an activation emitted could not be sent: no record may count its input.
+    pub(super) spoiled: bool,
+    /// The commit after a panic comes before the next tick, lest a tick that always panics undoes all progress.
+    pub(super) commit_first: bool,
+    pub(super) last_fault: Option<String>,
+    next_look_after: Instant,
+}
+
+/// Where input comes from.
+pub(super) enum Source {
+    /// A stateless task's mailbox, and what was taken from it.
+    Mailbox(Arc<Mailbox<Delivery>>, VecDeque<Delivery>),
+    /// A stateful task's queue and records; nothing until it is opened.
+    Durable(Option<Box<Durable>>),
+}
+
+/// What an actor does next.
+pub(super) enum Work {
+    Message(Input),
+    Tick(String),
+    Commit,
+    Configure(Arc<Map>),
+    Stop,
+}
+
+/// A message to handle, and where it came from.
+pub(super) struct Input {
+    pub(super) message: Message,
+    pub(super) origin: Option<Origin>,
+    pub(super) place: Option<Place>,
+}
+
+/// What an actor waited for.
+pub(super) enum Event {
+    Order(Option<Order>),
+    Written(Result<Arc<Record>, StoreError>),
+    Input,
+    Deadline,
+}
+
+/// How an actor ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// As it was told; all it had is safe.
+    Orderly,
+    /// With a fault that was reported.
+    Failed,
+}
+
+impl Shell {
+    pub(super) fn new(setup: Setup, orders: mpsc::Receiver<Order>, source: Source, counters: Arc<Counters>) -> Self {
+        let mut timers = Timers::default();
+        timers.set_overrides(setup.framework.intervals.clone());
+        let turn = Arc::new(setup.office.watch.register(setup.name.clone()));
+        turn.set_may_block(setup.framework.blocking);
+        let post = Post::new(setup.office.clone(), setup.name.clone());
+        let now = Instant::now();
+        Self {
+            setup,
+            orders,
+            source,
+            turn,
+            counters,
+            post,
+            timers,
+            quiet: false,
+            stopping: false,
+            until_look: 0,
+            spoiled: false,
+            commit_first: false,
+            last_fault: None,
+            next_look_after: now,
+        }
+    }
+
+    pub(super) fn name(&self) -> &TaskName {
+        &self.setup.name
+    }
+
+    pub(super) fn own(&self) -> &Arc<Map> {
+        &self.setup.own
+    }
+
+    pub(super) fn turn(&self) -> &Arc<Turn> {
+        &self.turn
+    }
+
+    pub(super) fn is_stateful(&self) -> bool {
+        matches!(self.source, Source::Durable(_))
+    }
+
+    pub(super) fn durable(&mut self) -> Option<&mut Durable> {
+        match &mut self.source {
+            Source::Durable(durable) => durable.as_deref_mut(),
+            Source::Mailbox(..) => None,
+        }
+    }
+
+    /// Reports something about this task that a person should act on.
+    pub(super) fn error(&self, text: &str) {
+        tracing::error!(task = self.setup.name.as_str(), "{}: {text}", self.setup.name);
+    }
+
+    /// Reports a fault that lasts, once.
+    pub(super) fn fault(&mut self, text: String) {
+        if self.last_fault.as_ref() != Some(&text) {
+            self.error(&text);
+            self.last_fault = Some(text);
+        }
+    }
+
+    /// What to do next; waits until there is something.
+    pub(super) async fn next(&mut self) -> Work {
+        loop {
+            if self.until_look == 0 {
+                self.until_look = LOOK_EVERY;
+                if let Some(work) = self.look().await {
+                    self.until_look = 0;
+                    return work;
+                }
+            }
+            self.until_look -= 1;
+            match self.take() {
+                Some(input) => return Work::Message(input),
+                None if self.stopping => return Work::Stop,
+                None => {
+                    self.until_look = 0;
+                    if let Some(work) = self.wait().await {
+                        return work;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Orders, ticks and commits that are due.
+    async fn look(&mut self) -> Option<Work> {
+        while let Ok(order) = self.orders.try_recv() {
+            if let Some(work) = self.obey(order) {
+                return Some(work);
+            }
+        }
+        let now = Instant::now();
+        self.written_meanwhile().await;
+        if let Some(work) = self.commit_if_due(now) {
+            return Some(work);
+        }
+        self.timers.due(now).map(Work::Tick)
+    }
+
+    fn commit_if_due(&mut self, now: Instant) -> Option<Work> {
+        let tick_waits = self.commit_first && self.timers.next().is_some_and(|next| next <= now);
+        let durable = self.durable()?;
+        durable.committer.checkpoint_if_due(now);
+        let pressed = durable.pressed() || tick_waits;
+        let due = durable.committer.due(now, pressed);
+        (due && !self.spoiled).then_some(Work::Commit)
+    }
+
+    fn obey(&mut self, order: Order) -> Option<Work> {
+        match order {
+            Order::Configure { own, framework } => {
+                self.timers.set_overrides(framework.intervals.clone());
+                self.setup.own = own.clone();
+                self.setup.framework = framework;
+                self.configure_commits();
+                Some(Work::Configure(own))
+            }
+            Order::Quiesce => {
+                self.timers.clear();
+                self.quiet = true;
+                None
+            }
+            Order::Stop => {
+                self.stopping = true;
+                // What a queue holds is still there at the next start; what a mailbox holds is worked off.
+                self.is_stateful().then_some(Work::Stop)
+            }
+        }
+    }
+
+    /// The next input that is at hand.
+    fn take(&mut self) -> Option<Input> {
+        match &mut self.source {
+            Source::Mailbox(mailbox, batch) => {
+                if batch.is_empty() && !mailbox.take(batch) {
+                    return None;
+                }
+                let Delivery { message, origin } = batch.pop_front()?;
+                Some(Input { message, origin, place: None })
+            }
+            Source::Durable(_) if self.quiet => None,
+            Source::Durable(_) => self.take_durable(),
+        }
+    }
+
+    fn take_durable(&mut self) -> Option<Input> {
+        loop {
+            let durable = self.durable()?;
+            let taken = match durable.next() {
+                Ok(taken) => taken?,
+                Err(error) => {
+                    self.fault(error.to_string());
+                    return None;
+                }
+            };
+            let place = Place { lane: taken.lane, end: taken.end, count: taken.count };
+            match Message::from_encoded(taken.stamp, taken.body) {
+                Ok(message) => return Some(Input { message, origin: None, place: Some(place) }),
+                Err(error) => {
+                    durable.advance(place);
+                    self.error(&format!("its queue held a message that cannot be read: {error}"));
+                    let nothing = Message::stamped(taken.stamp, Map::new());
+                    dead::bury(&self.setup.office, &nothing, self.setup.name.as_str(), &error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Waits for an order, a timer, a commit or input.
+    async fn wait(&mut self) -> Option<Work> {
+        let deadline = self.deadline(Instant::now());
+        self.counters.idle.store(true, Ordering::Release);
+        let event = match &mut self.source {
+            Source::Mailbox(mailbox, _) => wait_for_mail(mailbox, &mut self.orders, deadline).await,
+            Source::Durable(Some(durable)) => durable.wait(&mut self.orders, deadline, self.quiet).await,
+            Source::Durable(None) => Event::Order(self.orders.recv().await),
+        };
+        self.counters.idle.store(false, Ordering::Release);
+        match event {
+            Event::Order(order) => self.obey(order.unwrap_or(Order::Stop)),
+            Event::Written(outcome) => {
+                self.after_write(outcome);
+                None
+            }
+            Event::Deadline => {
+                self.look_after();
+                None
+            }
+            Event::Input => None,
+        }
+    }
+
+    fn deadline(&mut self, now: Instant) -> Instant {
+        let timer = self.timers.next();
+        let (look_after, spoiled) = (self.next_look_after, self.spoiled);
+        let durable = self.durable().map(|durable| durable.committer.deadline().filter(|_| !spoiled));
+        let commit = durable.map(|commit| commit.unwrap_or(look_after).min(look_after));
+        // A stateless task without timers waits for mail and orders alone; what it wakes up for then is nothing.
+        timer.into_iter().chain(commit).min().unwrap_or(now + Duration::from_secs(3600))
+    }
+
+    fn look_after(&mut self) {
+        let now = Instant::now();
+        if now < self.next_look_after {
+            return;
+        }
+        self.next_look_after = now + super::durable::RETRY;
+        let lines = self.durable().map(Durable::look_after).unwrap_or_default();
+        for line in lines {
+            self.error(&line);
+        }
+    }
+}
+
+async fn wait_for_mail(mailbox: &Mailbox<Delivery>, orders: &mut mpsc::Receiver<Order>, deadline: Instant) -> Event {
+    tokio::select! {
+        biased;
+        order = orders.recv() => Event::Order(order),
+        () = mailbox.filled() => Event::Input,
+        () = tokio::time::sleep_until(deadline) => Event::Deadline,
+    }
+}

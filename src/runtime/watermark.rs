@@ -1,0 +1,105 @@
+//! How far a stateless task's transit queue has been worked off.
+//!
+//! Inputs are handed out in order and finished in any order; the finished position of a lane moves up to the lowest
+//! input that still has work listed for it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::transit::LaneId;
+
+/// What is under way of one queue.
+#[derive(Debug, Default)]
+pub(super) struct Watermark {
+    lanes: Mutex<BTreeMap<LaneId, VecDeque<Arc<Token>>>>,
+    open: AtomicUsize,
+}
+
+/// One input under way. It is finished when every copy that was made in its course is done.
+#[derive(Debug)]
+pub(super) struct Token {
+    end: u64,
+    count: u64,
+    /// Copies not yet done; at 0 the input is finished.
+    copies: AtomicUsize,
+    watermark: std::sync::Weak<Watermark>,
+}
+
+/// A lane's new finished position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Finished {
+    pub(super) lane: LaneId,
+    pub(super) position: u64,
+    pub(super) count: u64,
+}
+
+impl Watermark {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<LaneId, VecDeque<Arc<Token>>>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists an input that ends at `end` and is the `count`th of its lane, with one copy.
+    pub(super) fn begin(self: &Arc<Self>, lane: LaneId, end: u64, count: u64) -> Arc<Token> {
+        let token = Arc::new(Token { end, count, copies: AtomicUsize::new(1), watermark: Arc::downgrade(self) });
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.lock().entry(lane).or_default().push_back(token.clone());
+        token
+    }
+
+    /// How many inputs are under way.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// The lanes that moved since the last call.
+    pub(super) fn finished(&self) -> Vec<Finished> {
+        let mut moved = Vec::new();
+        for (lane, tokens) in self.lock().iter_mut() {
+            let mut last = None;
+            while tokens.front().is_some_and(|token| token.copies.load(Ordering::Acquire) == 0) {
+                last = tokens.pop_front();
+            }
+            moved.extend(last.map(|token| Finished { lane: *lane, position: token.end, count: token.count }));
+        }
+        moved
+    }
+}
+
+impl Token {
+    /// One more copy was made in the course of this input.
+    pub(super) fn copy(self: &Arc<Self>) -> Arc<Self> {
+        self.copies.fetch_add(1, Ordering::Relaxed);
+        self.clone()
+    }
+
+    /// A copy is done. Release: whoever sees 0 also sees what was made of it in the queues.
+    pub(super) fn done(&self) {
+        if self.copies.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some(watermark) = self.watermark.upgrade()
+        {
+            watermark.open.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_moves_up_to_the_lowest_input_with_work_left() {
+        let watermark = Arc::new(Watermark::default());
+        let lane = LaneId(7);
+        let tokens: Vec<_> = (1..=3).map(|n| watermark.begin(lane, n * 8, n)).collect();
+        let copy = tokens[0].copy();
+        tokens[0].done();
+        tokens[1].done();
+        assert_eq!(watermark.finished(), []);
+        copy.done();
+        assert_eq!(watermark.finished(), [Finished { lane, position: 16, count: 2 }]);
+        assert_eq!(watermark.open(), 1);
+        drop(tokens);
+        assert_eq!(watermark.finished(), [], "what is dropped is not done");
+    }
+}

@@ -1,0 +1,43 @@
+//! The commit: the one record of a stateful task that a crash leaves whole.
+
+use std::collections::BTreeMap;
+
+use crate::lane::{LaneId, Message, Queue, Writer};
+
+/// Under what a position is recorded: the lane's id, or, when that rule is left out, who wrote the lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LaneKey {
+    Id(LaneId),
+    Writer(Writer),
+}
+
+/// One message that goes out, in the order in which it was emitted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) queue: Queue,
+    pub(crate) message: Message,
+    /// Its place in the outbox, counted from 1; nothing before a record holds it, and for what goes out at once.
+    pub(crate) index: Option<u32>,
+}
+
+/// How often each number was handed to the task, by number: its state, of which every promise can be read.
+pub(crate) type Counts = Vec<u32>;
+
+/// One record.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Commit {
+    pub(crate) epoch: u64,
+    pub(crate) n: u32,
+    pub(crate) state: Counts,
+    pub(crate) positions: BTreeMap<LaneKey, usize>,
+    pub(crate) outbox: Vec<Entry>,
+    pub(crate) pending: Vec<u32>,
+    /// For the judge, not for the protocol: the true positions, which no rule can confuse.
+    pub(crate) true_positions: BTreeMap<LaneId, usize>,
+}
+
+impl Commit {
+    pub(crate) fn first(epoch: u64, numbers: u32) -> Self {
+        Self { epoch, state: vec![0; numbers as usize], ..Self::default() }
+    }
+}

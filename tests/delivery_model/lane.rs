@@ -1,0 +1,139 @@
+//! Lanes, and the transit that holds them: what survives every crash.
+//!
+//! Invariant: a lane has one writer; records are only added; `finished` only grows.
+
+/// A queue; A, B and S belong to tasks, the last two only gather what comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Queue {
+    A,
+    B,
+    S,
+    Sink,
+    Tail,
+}
+
+/// Who writes a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Writer {
+    /// One of the two that send the numbers: the even ones, and the odd ones.
+    Source(u32),
+    TaskA,
+    TaskB,
+    /// The process that is the home of the stateless S.
+    Home,
+}
+
+/// Which lane: an index that is never used again, as a random id is not.
+pub(crate) type LaneId = usize;
+
+/// What travels: a number from the source, or B's answer to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Message {
+    Number(u32),
+    Answer(u32),
+    /// What a broken rule lets slip into a lane.
+    Stray,
+}
+
+/// Which entry of which record of which task a record in a lane is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) epoch: u64,
+    pub(crate) n: u32,
+    pub(crate) index: u32,
+}
+
+/// A record in a lane.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record {
+    pub(crate) tag: Option<Tag>,
+    pub(crate) message: Message,
+}
+
+/// One lane of one queue.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) id: LaneId,
+    pub(crate) writer: Writer,
+    pub(crate) queue: Queue,
+    pub(crate) records: Vec<Record>,
+    /// Up to here the room may go: nothing below can be read again.
+    pub(crate) finished: usize,
+    /// Where the last tag stands when the rule that it stands in the record is left out.
+    pub(crate) slot_tag: Option<Tag>,
+    /// The step at which a person removed the queue's directory.
+    pub(crate) removed_at: Option<usize>,
+    /// From here on nobody had the removed files open any more: what a person removed for good.
+    pub(crate) abandoned_from: Option<usize>,
+}
+
+/// All lanes that ever were.
+#[derive(Debug, Default)]
+pub(crate) struct Transit {
+    pub(crate) lanes: Vec<Lane>,
+}
+
+impl Transit {
+    /// The lane that `writer` finds by its path, made if there is none.
+    pub(crate) fn open(&mut self, writer: Writer, queue: Queue) -> LaneId {
+        let found = self.of(queue).find(|lane| lane.writer == writer && lane.removed_at.is_none());
+        found.map(|lane| lane.id).unwrap_or_else(|| self.make(writer, queue))
+    }
+
+    pub(crate) fn of(&self, queue: Queue) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter().filter(move |lane| lane.queue == queue)
+    }
+
+    pub(crate) fn append(&mut self, lane: LaneId, tag: Option<Tag>, message: Message) {
+        self.lanes[lane].records.push(Record { tag, message });
+    }
+
+    pub(crate) fn finish(&mut self, lane: LaneId, position: usize) {
+        let finished = &mut self.lanes[lane].finished;
+        *finished = position.max(*finished);
+    }
+
+    /// Whether no record more may be added: the bound counts over all lanes of the queue.
+    pub(crate) fn is_full(&self, queue: Queue, bound: usize) -> bool {
+        let held = |lane: &Lane| lane.records.len() - lane.finished;
+        let lanes = self.of(queue).filter(|lane| lane.removed_at.is_none());
+        bound > 0 && queue < Queue::Sink && lanes.map(held).sum::<usize>() >= bound
+    }
+
+    /// A person removes the queue's directory.
+    pub(crate) fn remove(&mut self, queue: Queue, step: usize) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.queue == queue && lane.removed_at.is_none()) {
+            lane.removed_at = Some(step);
+        }
+    }
+
+    /// All numbers that ever stood on a queue, lane after lane.
+    pub(crate) fn numbers(&self, queue: Queue) -> Vec<u32> {
+        let records = self.of(queue).flat_map(|lane| &lane.records);
+        records.filter_map(|record| record.message.number()).collect()
+    }
+
+    fn make(&mut self, writer: Writer, queue: Queue) -> LaneId {
+        let id = self.lanes.len();
+        let records = Vec::new();
+        let (slot_tag, removed_at, abandoned_from) = (None, None, None);
+        self.lanes.push(Lane { id, writer, queue, records, finished: 0, slot_tag, removed_at, abandoned_from });
+        id
+    }
+}
+
+impl Lane {
+    pub(crate) fn last_tag(&self) -> Option<Tag> {
+        self.records.iter().rev().find_map(|record| record.tag)
+    }
+}
+
+impl Message {
+    /// The number of the source that it carries on; answers and strays carry none.
+    pub(crate) fn number(self) -> Option<u32> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Answer(_) | Self::Stray => None,
+        }
+    }
+}

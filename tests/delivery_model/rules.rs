@@ -1,0 +1,50 @@
+//! The rules of the protocol, each of which can be left out to show that it is needed.
+
+/// One rule; the comment says what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Rule {
+    /// Finished positions are published only when the record that holds them is written.
+    WriteFirst,
+    /// They are published before the outbox is appended, so that room is made before room is waited for.
+    FinishFirst,
+    /// What found no room when it should go out at once is put into the outbox of the next record: so a task that
+    /// waits for room can commit, and give back the room of what it has taken.
+    BlockedOutbox,
+    /// Record `n + 1` is written only after the outbox of `n` is appended.
+    OneOutbox,
+    /// The tag stands in the record that it tags, not in the lane's slot beside.
+    TagInRecord,
+    /// The tag names the epoch: a record that was removed and begun again is another one.
+    Epoch,
+    /// What goes out at once bears the number of the last record, not of the coming one.
+    DirectTag,
+    /// The commit records the listed messages that are not yet handled.
+    Pending,
+    /// Only the task's own activations write its lane.
+    TaskLane,
+    /// Positions are recorded by the lane's id, and those of an unknown lane are ignored.
+    LaneId,
+    /// The files of a queue that was removed are read to their end by the process that has them open.
+    DrainOld,
+    /// A queue's finished positions of a task without state stay below the lowest input that has listed work.
+    LowWatermark,
+}
+
+/// The rules in force.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    left_out: Option<Rule>,
+}
+
+impl Rules {
+    pub(crate) const ALL: Self = Self { left_out: None };
+
+    pub(crate) fn without(rule: Rule) -> Self {
+        Self { left_out: Some(rule) }
+    }
+
+    pub(crate) fn has(self, rule: Rule) -> bool {
+        self.left_out != Some(rule)
+    }
+}

@@ -1,0 +1,125 @@
+//! The judge: compares what came out with the promises.
+
+use std::collections::BTreeSet;
+
+use crate::case::Case;
+use crate::chain::{Chain, Ending};
+use crate::commit::Counts;
+use crate::lane::Queue;
+use crate::world::Task;
+
+/// What a run showed; the numbers are messages of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Every promise was kept.
+    Kept,
+    /// This one never came out.
+    Lost(u32),
+    /// This one came out twice where it may not.
+    Twice(u32),
+    /// A task's state counted this one more or less often than it was handed over.
+    Miscounted(Task, u32),
+    /// This one came out for the first time after a later one.
+    OutOfOrder(u32),
+    /// All tasks waited for each other's room.
+    Deadlock,
+    /// The run never came to rest.
+    Stuck,
+}
+
+/// Makes the run that `seed` gives for `case`, and judges it. Also tells how many processes ended on the way.
+pub(crate) fn judge(case: Case, seed: u64) -> (Verdict, u32) {
+    let mut chain = Chain::new(case, seed);
+    let verdict = match chain.run() {
+        Ending::Quiet => judge_output(&chain),
+        Ending::Deadlock => Verdict::Deadlock,
+        Ending::Stuck => Verdict::Stuck,
+    };
+    (verdict, chain.crashes)
+}
+
+/// Whether a number came out twice in the run that `seed` gives for `case`, be that allowed or not.
+pub(crate) fn repeats(case: Case, seed: u64) -> bool {
+    let mut chain = Chain::new(case, seed);
+    chain.run();
+    counts(&chain, Queue::Sink).iter().any(|count| *count > 1)
+}
+
+impl Verdict {
+    /// Whether both are the same kind of verdict, whatever the number.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+}
+
+fn judge_output(chain: &Chain) -> Verdict {
+    let judges = [lost, twice, miscounted, out_of_order];
+    judges.iter().find_map(|judge| judge(chain)).unwrap_or(Verdict::Kept)
+}
+
+fn lost(chain: &Chain) -> Option<Verdict> {
+    let may_miss = may_miss(chain);
+    let ends = [Queue::Sink, Queue::Tail].map(|queue| BTreeSet::from_iter(chain.world.transit.numbers(queue)));
+    let is_lost = |number: &u32| !may_miss.contains(number) && ends.iter().any(|end| !end.contains(number));
+    (0..chain.world.case.numbers).find(is_lost).map(Verdict::Lost)
+}
+
+/// Only where all delivery is exact; the tail comes from a task without state, which may always repeat.
+fn twice(chain: &Chain) -> Option<Verdict> {
+    let counts = counts(chain, Queue::Sink);
+    let mut repeated = (0..chain.world.case.numbers).filter(|number| counts[*number as usize] > 1);
+    let repeated = repeated.find(|number| !chain.excuses.may_repeat.contains(number));
+    repeated.filter(|_| chain.world.case.is_exact()).map(Verdict::Twice)
+}
+
+/// A state counts each message exactly as often as it stands on the task's queue, whatever the delivery.
+fn miscounted(chain: &Chain) -> Option<Verdict> {
+    let may_miss = may_miss(chain);
+    [Task::A, Task::B].into_iter().find_map(|task| {
+        let handed = counts(chain, task.queue());
+        let state = &chain.world.commits[task as usize].state;
+        let forgotten = |number: &u32| task == Task::A && chain.excuses.forgotten.contains(number);
+        let mut judged = (0..chain.world.case.numbers).filter(|n| !may_miss.contains(n) && !forgotten(n));
+        let is_wrong = |number: &u32| state[*number as usize] != handed[*number as usize];
+        judged.find(is_wrong).map(|number| Verdict::Miscounted(task, number))
+    })
+}
+
+/// First appearances keep the order of each source, in the sink and behind S, whose neighbours each serve one.
+fn out_of_order(chain: &Chain) -> Option<Verdict> {
+    let of_source = |queue, source| {
+        let numbers = chain.world.transit.numbers(queue).into_iter();
+        numbers.filter(|number| number % 2 == source).collect::<Vec<u32>>()
+    };
+    let places = [(Queue::Sink, 0), (Queue::Sink, 1), (Queue::Tail, 0), (Queue::Tail, 1)];
+    places.into_iter().find_map(|(queue, source)| first_behind(&of_source(queue, source))).map(Verdict::OutOfOrder)
+}
+
+fn first_behind(numbers: &[u32]) -> Option<u32> {
+    let (mut seen, mut highest) = (BTreeSet::new(), 0);
+    let mut first_appearances = numbers.iter().copied().filter(|number| seen.insert(*number));
+    first_appearances.find(|number| {
+        let is_behind = *number < highest;
+        highest = highest.max(*number);
+        is_behind
+    })
+}
+
+/// What a person removed: with A's record, or with the files of B's queue after the last process had closed them.
+fn may_miss(chain: &Chain) -> BTreeSet<u32> {
+    let mut numbers = chain.excuses.may_miss.clone();
+    for lane in chain.world.transit.of(Queue::B) {
+        let abandoned = lane.abandoned_from.map_or(&[][..], |from| &lane.records[from..]);
+        numbers.extend(abandoned.iter().filter_map(|record| record.message.number()));
+    }
+    numbers
+}
+
+/// How often each number stands on a queue, by number.
+fn counts(chain: &Chain, queue: Queue) -> Counts {
+    let mut counts = vec![0; chain.world.case.numbers as usize];
+    for number in chain.world.transit.numbers(queue) {
+        counts[number as usize] += 1;
+    }
+    counts
+}

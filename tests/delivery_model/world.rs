@@ -1,0 +1,95 @@
+//! What all processes of a run share: the transit, the records on disk, the config, chance.
+
+use crate::case::{Case, Configured, Delivery};
+use crate::commit::Commit;
+use crate::lane::{Lane, Queue, Transit, Writer};
+use crate::random::Random;
+use crate::rules::Rule;
+
+/// How many messages the mailbox of a stateless task holds: few, so that it is full now and then.
+pub(crate) const MAILBOX: usize = 4;
+
+/// A stateful task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    A,
+    B,
+}
+
+/// Everything outside the memory of the processes.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) case: Case,
+    pub(crate) random: Random,
+    pub(crate) transit: Transit,
+    /// The record of A and that of B.
+    pub(crate) commits: [Commit; 2],
+    /// What the config says now.
+    pub(crate) delivery: Delivery,
+    /// How many steps were made.
+    pub(crate) step: usize,
+}
+
+impl World {
+    pub(crate) fn new(case: Case, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let commits = [Self::first_commit(case, &mut random), Self::first_commit(case, &mut random)];
+        let delivery = match case.configured {
+            Configured::Always(delivery) => delivery,
+            Configured::Changing => Delivery::AtLeastOnce,
+        };
+        Self { case, random, transit: Transit::default(), commits, delivery, step: 0 }
+    }
+
+    pub(crate) fn has(&self, rule: Rule) -> bool {
+        self.case.rules.has(rule)
+    }
+
+    pub(crate) fn commit(&mut self, task: Task) -> &mut Commit {
+        &mut self.commits[task as usize]
+    }
+
+    /// A record that begins a new epoch.
+    pub(crate) fn begin_record(&mut self, task: Task) {
+        self.commits[task as usize] = Self::first_commit(self.case, &mut self.random);
+    }
+
+    /// A reload now and then turns delivery over.
+    pub(crate) fn reload(&mut self) {
+        if self.case.configured == Configured::Changing && self.random.happens(100) {
+            self.delivery = match self.delivery {
+                Delivery::ExactlyOnce => Delivery::AtLeastOnce,
+                Delivery::AtLeastOnce => Delivery::ExactlyOnce,
+            };
+        }
+    }
+
+    /// Whether a process that started at `started` can read the lane: it is there, or it was when that opened it.
+    pub(crate) fn can_read(&self, lane: &Lane, started: usize) -> bool {
+        lane.removed_at.is_none_or(|at| at > started && self.has(Rule::DrainOld))
+    }
+
+    pub(crate) fn is_full(&self, queue: Queue) -> bool {
+        self.transit.is_full(queue, self.case.bound)
+    }
+
+    fn first_commit(case: Case, random: &mut Random) -> Commit {
+        Commit::first(if case.rules.has(Rule::Epoch) { random.next() } else { 0 }, case.numbers)
+    }
+}
+
+impl Task {
+    pub(crate) fn queue(self) -> Queue {
+        match self {
+            Self::A => Queue::A,
+            Self::B => Queue::B,
+        }
+    }
+
+    pub(crate) fn writer(self) -> Writer {
+        match self {
+            Self::A => Writer::TaskA,
+            Self::B => Writer::TaskB,
+        }
+    }
+}
