@@ -16,6 +16,9 @@ mod tail;
 mod tally;
 mod write_file;
 
+#[cfg(test)]
+mod tests;
+
 pub mod mytasks;
 
 pub use router::Router;
