@@ -16,9 +16,6 @@ mod tail;
 mod tally;
 mod write_file;
 
-#[cfg(test)]
-mod tests;
-
 pub mod mytasks;
 
 pub use router::Router;
@@ -26,7 +23,8 @@ pub use tail::Tail;
 pub use tally::Tally;
 pub use write_file::WriteFile;
 
-use crate::runtime::{Registry, RegistryError};
+use crate::runtime::Registry;
+use crate::runtime::RegistryError;
 
 /// All tasks.
 pub fn registry() -> Result<Registry, RegistryError> {

@@ -181,9 +181,9 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
+    use multimodule::sdk::{Value, fields};
+
     use super::*;
-    use crate::fields;
-    use crate::value::Value;
 
     fn check(value: impl Into<Value>, format: Format, expected: &str) {
         assert_eq!(render(value.into().view(), format).unwrap(), expected);

@@ -4,14 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
+use multimodule::sdk::{Context, Core, Emission, Task, TimerRequest, fields};
 use tempfile::TempDir;
 
 use super::follower::{Begin, Budget, Follower, News, Place};
 use super::lines::Line;
 use super::{BACKLOG, BUDGET, Config, LOOK, State, Tail, message};
-use crate::fields;
-use crate::name::TaskName;
-use crate::sdk::{Context, Core, Emission, Task, TimerRequest};
 
 /// A directory with a log, and a follower of it.
 struct Log {
@@ -238,7 +236,7 @@ async fn a_backlog_has_a_timer_of_its_own_and_does_not_keep_other_files_waiting(
     fs::write(path("big"), "line\n".repeat(2 * BUDGET.lines)).unwrap();
     fs::write(path("small"), "line\n").unwrap();
     let config = Config { files: [path("big"), path("small")].into(), ..Config::default() };
-    let core = Core::new(TaskName::new("Tail").unwrap());
+    let core = Core::new("Tail".parse().unwrap());
     let (mut tail, mut ctx) = (Tail::default(), Context { config, state: State::default(), core });
     tail.start(&mut ctx).await.unwrap();
     assert_eq!(asked_for(&mut ctx), (vec![], vec![format!("every {LOOK}")]));

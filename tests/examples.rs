@@ -1,10 +1,11 @@
 //! The examples' configs, with the built-in tasks that they name.
 
-use crate::config::{Config, Document};
-use crate::message::Message;
-use crate::router::RoutingTable;
-use crate::value::{Map, Value};
-use crate::{fields, tasks};
+use multimodule::config::{Config, Document};
+use multimodule::fields;
+use multimodule::message::Message;
+use multimodule::router::{RoutingTable, Target};
+use multimodule::tasks;
+use multimodule::value::{Map, Value};
 
 const PACKAGES: &str = include_str!("../conf/examples/packages.conf");
 
@@ -19,8 +20,8 @@ fn routed(fields: Map) -> Vec<(String, Map)> {
     let table = RoutingTable::compile(&config(PACKAGES).router).unwrap();
     let mut copies = Vec::new();
     let deliver = |target, message: Message| match target {
-        crate::router::Target::Known(queue) => copies.push((table.name(queue).to_string(), message.into_fields())),
-        crate::router::Target::Named(name) => copies.push((name.to_string(), message.into_fields())),
+        Target::Known(queue) => copies.push((table.name(queue).to_string(), message.into_fields())),
+        Target::Named(name) => copies.push((name.to_string(), message.into_fields())),
     };
     table.route(Message::new(fields), deliver).unwrap();
     copies
