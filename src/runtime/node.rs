@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::control::ControlInbox;
 use super::dead;
-use super::delivery::{Course, Delivery};
+use super::delivery::Delivery;
 use super::handle::{Handle, Order, Setup};
 use super::inlet::InletHandle;
 use super::office::Office;
@@ -190,7 +190,7 @@ impl Node {
             if mailbox.status().open < crate::mailbox::CAPACITY && mailbox.push_unbounded(delivery).is_ok() {
                 return;
             }
-        } else if self.office.append(&Course::Process, queue, &message, &mut Vec::new()).is_ok() {
+        } else if self.office.append(queue, &message, &mut Vec::new()).is_ok() {
             return;
         }
         self.lost_lines.fetch_add(1, Ordering::Relaxed);
