@@ -280,3 +280,35 @@ fn the_kernel_gives_a_dead_processs_rights_back_and_a_living_ones_not() {
     assert!(transit.sender(&queue(), &lane).is_ok());
     assert!(transit.consumer(&queue(), None, &reader).is_ok());
 }
+
+#[expect(unsafe_code, reason = "ignoring a signal, as the daemon does at its start")]
+fn ignore_sigxfsz() {
+    // SAFETY: no handler of ours runs; the disposition is the process's own.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+#[test]
+fn a_disk_without_room_is_an_error_and_the_queue_goes_on() {
+    let test = "a_disk_without_room_is_an_error_and_the_queue_goes_on";
+    if let Some((_, transit)) = end() {
+        ignore_sigxfsz();
+        let sender = sender(&transit);
+        nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE, 100_000, 100_000).unwrap();
+        let append = |body: &[u8]| sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body });
+        for n in 0..3000 {
+            append(&body(n)).unwrap();
+            if n % 500 == 0 {
+                let refused = append(&[1; 200_000]).unwrap_err().to_string();
+                assert!(refused.contains("too large") && refused.contains("lane.1"), "{refused}");
+            }
+        }
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let mut child = start("fill", root.path(), test);
+    assert!(child.wait().unwrap().success());
+    let transit = Transit::open(root.path()).unwrap();
+    let (mut consumer, mut batch, mut next) = (consumer(&transit), Vec::new(), 0);
+    while take(&mut consumer, &mut batch, &mut next) > 0 {}
+    assert_eq!((next, consumer.incidents()), (3000, Vec::new()));
+}

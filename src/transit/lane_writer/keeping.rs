@@ -82,6 +82,8 @@ impl LaneWriter {
         self.remove_finished(usize::MAX)?;
         if self.current.as_ref().is_some_and(|current| Some(current.base.position) != self.tagged) {
             let current = self.current.take().expect("it was just looked at");
+            // The consumer has it open, and looks there for what comes next.
+            current.write_end(self.mark.position);
             self.remove_file(current.base.position)?;
             (self.capacity, self.rolled) = (SMALLEST, None);
         }

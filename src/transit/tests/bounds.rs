@@ -1,5 +1,7 @@
 //! Bounds, overflow, and how many files there are.
 
+use std::time::{Duration, Instant};
+
 use super::super::*;
 use super::*;
 
@@ -102,4 +104,54 @@ fn files_stay_few_over_a_million_messages() {
     }
     assert_eq!(seen, 1_000_000);
     assert!(most <= 6, "{most} files");
+}
+
+#[test]
+fn a_drained_lane_that_is_idle_for_ten_seconds_owns_no_file_but_the_one_of_its_last_tag() {
+    for (name, kept) in [("process:main", 0), ("task:A", 1)] {
+        let fixture = Fixture::new();
+        let sender = fixture.transit.sender(&fixture.queue, &lane(name)).unwrap();
+        let tag = Some(Tag { epoch: 1, n: 1, index: 1 });
+        sender.append(&Outgoing { tag, ..out(b"0") }).unwrap();
+        append_numbers(&sender, 1..1000);
+        let (mut consumer, now) = (fixture.consumer(), Instant::now());
+        let tidy = |seconds| fixture.transit.tidy_at(now + Duration::from_secs(seconds)).unwrap();
+        (tidy(0), tidy(20));
+        assert!(fixture.files().len() >= 2, "what is not finished stays");
+        let taken = drain(&mut consumer);
+        finish_all(&mut consumer, &taken);
+        (tidy(21), tidy(30));
+        assert!(!fixture.files().is_empty(), "nine seconds are not ten");
+        tidy(31);
+        assert_eq!(fixture.files().len(), kept, "{:?}", fixture.files());
+        append_numbers(&sender, 1000..1010);
+        assert_eq!(bodies(&drain(&mut consumer)), numbers(1000..1010));
+        drop(sender);
+        let again = fixture.transit.sender(&fixture.queue, &lane(name)).unwrap();
+        append_numbers(&again, 1010..1020);
+        assert_eq!(bodies(&drain(&mut consumer)), numbers(1010..1020));
+        let last = fixture.transit.last_tag(&fixture.queue, &lane(name)).unwrap();
+        assert_eq!(last, tag.filter(|_| kept == 1));
+    }
+}
+
+#[test]
+fn a_consumer_that_stands_at_the_end_of_a_recycled_segment_finds_the_next() {
+    let fixture = Fixture::new();
+    let (sender, mut consumer) = (fixture.sender(), fixture.consumer());
+    let mut next = 0;
+    for step in 1..400 {
+        // All that was written is taken and finished; then more than a segment is written at once.
+        append_numbers(&sender, next..next + step);
+        next += step;
+        let taken = drain(&mut consumer);
+        assert_eq!(bodies(&taken).last(), Some(&(next - 1).to_string()));
+        finish_all(&mut consumer, &taken);
+        append_numbers(&sender, next..next + 1000);
+        next += 1000;
+        let taken = drain(&mut consumer);
+        assert_eq!(bodies(&taken), numbers(next - 1000..next));
+        finish_all(&mut consumer, &taken);
+        assert_eq!(consumer.incidents(), []);
+    }
 }
