@@ -138,20 +138,17 @@ fn a_drained_lane_that_is_idle_for_ten_seconds_owns_no_file_but_the_one_of_its_l
 #[test]
 fn a_consumer_that_stands_at_the_end_of_a_recycled_segment_finds_the_next() {
     let fixture = Fixture::new();
+    // All segments have 16 KiB: 291 records of 56 bytes and an end mark, or 255 of 64 bytes.
+    fixture.set(|settings| settings.max_bytes = 64 << 10);
     let (sender, mut consumer) = (fixture.sender(), fixture.consumer());
-    let mut next = 0;
-    for step in 1..400 {
-        // All that was written is taken and finished; then more than a segment is written at once.
-        append_numbers(&sender, next..next + step);
-        next += step;
-        let taken = drain(&mut consumer);
-        assert_eq!(bodies(&taken).last(), Some(&(next - 1).to_string()));
-        finish_all(&mut consumer, &taken);
-        append_numbers(&sender, next..next + 1000);
-        next += 1000;
-        let taken = drain(&mut consumer);
-        assert_eq!(bodies(&taken), numbers(next - 1000..next));
-        finish_all(&mut consumer, &taken);
-        assert_eq!(consumer.incidents(), []);
-    }
+    let send = |count: usize, len| (0..count).for_each(|_| sender.append(&out(&vec![7; len])).unwrap());
+    send(291, 16);
+    let taken = drain(&mut consumer);
+    assert_eq!(taken.len(), 291);
+    finish_all(&mut consumer, &taken);
+    // The second segment, and then the first anew, over the place where the end mark stood.
+    send(255 + 255, 24);
+    assert_eq!(fixture.files().len(), 2, "the first segment was recycled");
+    assert_eq!(drain(&mut consumer).len(), 510);
+    assert_eq!(consumer.incidents(), []);
 }
