@@ -1,0 +1,205 @@
+//! The doorbell of a consuming process: a FIFO to which senders of other processes write a queue's 8-byte token.
+//!
+//! Invariant: a FIFO at its final name has a reader, until its process ends. One without is stale, and removed by
+//! whoever opens a bell next.
+//!
+//! A read that fills its buffer means that a sender may have found the FIFO full; then every consumer is woken.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::error::Error;
+use super::protocol::{AWAKE, SLEEPING};
+use super::queue::{Queue, random};
+use super::transit::{Inner, Transit};
+
+/// What is called to wake a consumer. It must not append or take: it is called within an append.
+pub(super) type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// How many tokens are read one by one; a FIFO of the default 64 KiB holds 8,192.
+const TOKENS: usize = 512;
+const BELLS: &str = ".bells";
+
+/// The FIFO that senders ring for the queues which this process consumes.
+pub struct Bell {
+    id: u64,
+    path: PathBuf,
+    fifo: File,
+    rung: Mutex<HashMap<u64, Rung>>,
+    late: AtomicU64,
+    transit: Weak<Inner>,
+}
+
+struct Rung {
+    queue: Arc<Queue>,
+    waker: Option<Waker>,
+}
+
+/// The path of a bell's FIFO.
+pub(super) fn path(root: &Path, id: u64) -> PathBuf {
+    root.join(BELLS).join(format!("{id:016x}"))
+}
+
+impl Bell {
+    /// Makes this process's bell, and removes those of processes that are gone.
+    pub fn open(transit: &Transit) -> Result<Arc<Self>, Error> {
+        let directory = transit.root().join(BELLS);
+        let fail = |source: io::Error| Error::io(&directory, source);
+        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&directory).map_err(fail)?;
+        remove_stale(&directory).map_err(fail)?;
+        let id = random();
+        let unfinished = directory.join(format!(".new-{id:016x}"));
+        let path = path(transit.root(), id);
+        mkfifo(&unfinished, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|errno| fail(errno.into()))?;
+        // Open for writing too, so that it never reads as ended between two senders.
+        let fifo = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&unfinished);
+        let fifo = fifo.map_err(fail)?;
+        std::fs::rename(&unfinished, &path).map_err(fail)?;
+        let (rung, late) = (Mutex::default(), AtomicU64::new(0));
+        let bell = Arc::new(Self { id, path, fifo, rung, late, transit: Arc::downgrade(transit.inner()) });
+        transit.inner().add_bell(&bell);
+        Ok(bell)
+    }
+
+    /// Reads what senders of other processes have rung, and calls the wakers of those queues. Returns how many
+    /// tokens there were.
+    pub fn ring_pending(&self) -> io::Result<usize> {
+        let mut count = 0;
+        let mut buffer = [0; TOKENS * 8];
+        loop {
+            let read = match (&self.fifo).read(&mut buffer) {
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            count += read / 8;
+            if read == buffer.len() {
+                self.wake_all();
+                continue;
+            }
+            for token in buffer[..read].chunks_exact(8) {
+                self.wake(u64::from_le_bytes(token.try_into().expect("a chunk of 8 bytes")));
+            }
+            return Ok(count);
+        }
+    }
+
+    /// After a second without a ring: wakes every consumer that sleeps while a lane of its may hold something, and
+    /// counts it. It happens only when a sender was killed between its message and its ring.
+    pub fn look_again(&self) {
+        let rung = self.rung();
+        let late: Vec<Option<Waker>> =
+            rung.values().filter(|rung| rung.overslept()).map(|rung| rung.waker.clone()).collect();
+        drop(rung);
+        self.count_late(late.len());
+        late.into_iter().flatten().for_each(|waker| waker());
+    }
+
+    /// How many times a wait ended by time-out although there was a message.
+    #[must_use]
+    pub fn late_wakeups(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_late(&self, times: usize) {
+        self.late.fetch_add(times as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Wakes the consumer of a token. One that waits on the FIFO itself is woken through it.
+    pub(super) fn wake(&self, token: u64) {
+        let waker = self.rung().get(&token).map(|rung| rung.waker.clone());
+        if let Some(Some(waker)) = waker {
+            waker();
+        }
+    }
+
+    /// Whether the consumer of a token is woken by a call.
+    pub(super) fn has_waker(&self, token: u64) -> bool {
+        self.rung().get(&token).is_some_and(|rung| rung.waker.is_some())
+    }
+
+    /// Adds a consumer; the token is its queue's.
+    pub(super) fn add(&self, queue: Arc<Queue>, waker: Option<Waker>) -> u64 {
+        let token = random();
+        self.rung().insert(token, Rung { queue, waker });
+        token
+    }
+
+    pub(super) fn remove(&self, token: u64) {
+        self.rung().remove(&token);
+    }
+
+    fn wake_all(&self) {
+        let wakers: Vec<Waker> = self.rung().values().filter_map(|rung| rung.waker.clone()).collect();
+        wakers.into_iter().for_each(|waker| waker());
+    }
+
+    fn rung(&self) -> MutexGuard<'_, HashMap<u64, Rung>> {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rung {
+    fn overslept(&self) -> bool {
+        let index = &self.queue.index;
+        let something = index.bits().iter().any(|word| word.load(Ordering::Relaxed) != 0);
+        something && index.sleeping().compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// Removes the FIFOs that nobody reads. Those being made have dot names and stay.
+fn remove_stale(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let opened = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(entry.path());
+        if opened.is_err_and(|error| error.raw_os_error() == Some(libc::ENXIO)) {
+            match std::fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+impl AsFd for Bell {
+    /// The FIFO: readable when somebody has rung.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fifo.as_fd()
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        if let Some(transit) = self.transit.upgrade() {
+            transit.remove_bell(self.id);
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!("{}: {error}", self.path.display());
+        }
+    }
+}
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bell").field("path", &self.path).finish_non_exhaustive()
+    }
+}

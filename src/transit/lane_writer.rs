@@ -1,0 +1,444 @@
+//! The writing end of a lane: where the next record goes, and which segments there are.
+//!
+//! ```text
+//! append:  closed? ── yes ─▶ Replaced: the sender opens the files that the path names now
+//!          room by the ceilings? ── no ─▶ count what all lanes hold; full: overflow decides
+//!          segment with room? ── no ─▶ roll: end mark; recycle a finished segment or make one
+//!          copy in, publish, announce, ring
+//! ```
+//!
+//! Invariant: whoever has a `LaneWriter` holds the lane's lock. What is beyond the published position is its own.
+//!
+//! Invariant: a segment is recycled or removed only when its end is finished; `drop_oldest` publishes that it drops
+//! before it removes, and never recycles: a reader may still be copying out of it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::error::{AppendError, Error};
+use super::protocol::{Mapped, Mark, announce};
+use super::queue::Queue;
+use super::record::{self, Head, MAX_BODY, Outgoing, padded};
+use super::recovery;
+use super::ring::Ringer;
+use super::segment::{self, LARGEST, SMALLEST, Segment, SegmentFault, lane_directory};
+use super::settings::{Fsync, Overflow, Settings};
+use super::slot::{LaneId, Slot};
+use super::transit::Inner;
+use crate::name::LaneName;
+
+/// A segment that was filled faster than this is followed by one twice as long: so making or recycling one, which
+/// takes some 20 µs, stays well under a hundredth of the work, and slow lanes keep small files.
+const FAST: Duration = Duration::from_millis(4);
+/// How many finished segments are kept for recycling: the reader finishes in batches, so a few may come at once.
+const SPARES: usize = 2;
+/// With more segments than this waiting to be read the next one is longer too: so the bound is some twenty files.
+const BACKLOG: usize = 4;
+/// When a drained lane gives its files back.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Why an append stopped.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The queue's files were replaced.
+    Replaced,
+    /// See there.
+    Refused(AppendError),
+}
+
+impl<E: Into<AppendError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// The writing end of a lane.
+#[derive(Debug)]
+pub(super) struct LaneWriter {
+    queue: Arc<Queue>,
+    at: usize,
+    id: LaneId,
+    /// Published up to here.
+    mark: Mark,
+    current: Option<Segment>,
+    /// Earlier segments, oldest first.
+    old: VecDeque<Segment>,
+    /// Up to here there is room as of the last count.
+    ceiling: Mark,
+    /// At this count a segment ends, however long it is.
+    segment_end_count: u64,
+    capacity: usize,
+    rolled: Option<Instant>,
+    keeps_tags: bool,
+    /// The base of the segment with the last tag: it stays.
+    tagged: Option<u64>,
+    ringer: Ringer,
+    synced: u64,
+    idle: (u64, Option<Instant>),
+}
+
+impl LaneWriter {
+    /// Opens the lane in slot `at`, whose lock the caller holds.
+    pub(super) fn open(queue: Arc<Queue>, at: usize, name: &LaneName) -> Result<Self, Error> {
+        let slot = queue.index.slot(at);
+        let (id, mark) = (slot.id(), slot.written());
+        if !mark.position.is_multiple_of(8) || mark.position > u64::MAX / 2 {
+            let reason = format!("lane {name} is written to {:#x}, which is no position", mark.position);
+            return Err(Error::Damaged { path: queue.directory.path_of("index"), reason });
+        }
+        let keeps_tags = matches!(name, LaneName::Task(_));
+        let tagged =
+            if keeps_tags { recovery::last_tag(&queue.directory, at, slot)?.map(|(base, _)| base) } else { None };
+        let mut writer = Self {
+            at,
+            id,
+            mark,
+            current: None,
+            old: VecDeque::new(),
+            ceiling: Mark::default(),
+            segment_end_count: 0,
+            capacity: SMALLEST,
+            rolled: None,
+            keeps_tags,
+            tagged,
+            ringer: Ringer::new(),
+            synced: mark.position,
+            idle: (mark.position, None),
+            queue,
+        };
+        writer.open_segments().map_err(|source| writer.error(source))?;
+        Ok(writer)
+    }
+
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    pub(super) fn slot_number(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn id(&self) -> LaneId {
+        self.id
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Appends a record, and rings for the consumer if it sleeps.
+    #[inline]
+    pub(super) fn append(&mut self, transit: &Inner, out: &Outgoing<'_>) -> Result<(), Stop> {
+        if self.queue.index.is_closed() {
+            return Err(Stop::Replaced);
+        }
+        let size = padded(record::length(out));
+        let above = self.mark.count >= self.ceiling.count || self.mark.position + size as u64 > self.ceiling.position;
+        if above || !self.current_takes(size) {
+            self.make_room(size, out.body.len())?;
+            if !self.current_takes(size) {
+                self.roll(size)?;
+            }
+        }
+        let current = self.current.as_mut().expect("roll leaves a segment to write to");
+        current.write(self.mark.position, Head::new(out, self.id.0, self.mark.position).as_bytes(), out.body);
+        if self.keeps_tags && out.tag.is_some() {
+            self.tagged = Some(current.base.position);
+        }
+        let end = Mark { position: self.mark.position + size as u64, count: self.mark.count + 1 };
+        if self.queue.index.fsync() == Fsync::Always {
+            self.append_through(end)?;
+        }
+        self.publish(transit, end);
+        Ok(())
+    }
+
+    #[inline]
+    fn publish(&mut self, transit: &Inner, end: Mark) {
+        let index = &self.queue.index;
+        index.slot(self.at).publish_written(end);
+        self.mark = end;
+        if announce::<Mapped>(&index.bits()[self.at / 64], 1 << (self.at % 64), index.sleeping()) {
+            self.ringer.ring(transit, index);
+        }
+    }
+
+    /// `fsync: always`: the segment first, then the index, then the consumer and the caller hear of it.
+    fn append_through(&mut self, end: Mark) -> Result<(), Stop> {
+        let current = self.current.as_ref().expect("a record was just written to it");
+        current.sync(self.mark.position, end.position).map_err(|source| self.error(source))?;
+        self.slot().publish_written(end);
+        // From here on it is in the lane, whatever the disk says of the index: it is not written over.
+        self.mark = end;
+        self.queue.index.sync_slot(self.at).map_err(|source| self.error(source))?;
+        self.synced = end.position;
+        Ok(())
+    }
+
+    #[inline]
+    fn current_takes(&self, size: usize) -> bool {
+        self.current.as_ref().is_some_and(|current| {
+            current.fits(self.mark.position, size)
+                && self.mark.count < self.segment_end_count
+                && self.slot().abandoned() != Some(current.base.position)
+        })
+    }
+
+    /// Counts what all lanes hold, sets the ceilings by it, or does what overflow says.
+    fn make_room(&mut self, size: usize, body: usize) -> Result<(), Stop> {
+        let settings = self.queue.index.settings();
+        if body as u64 > settings.max_bytes || body > MAX_BODY {
+            let max_bytes = settings.max_bytes.min(MAX_BODY as u64);
+            let (queue, bytes) = (self.queue.name.clone(), body as u64);
+            return Err(AppendError::TooLarge { queue, bytes, max_bytes }.into());
+        }
+        loop {
+            let held = self.queue.index.held();
+            let free = Mark {
+                position: settings.max_bytes.saturating_sub(held.position),
+                count: settings.max_messages.saturating_sub(held.count),
+            };
+            // An empty queue takes one message of any permitted size.
+            if held.count == 0 || (free.count > 0 && free.position >= size as u64) {
+                self.ceiling.position = self.mark.position + free.position.max(size as u64);
+                self.ceiling.count = self.mark.count + free.count.max(1);
+                return Ok(());
+            }
+            if self.queue.is_replaced() {
+                return Err(Stop::Replaced);
+            }
+            self.overflow(&settings, held)?;
+        }
+    }
+
+    /// What happens to a message that does not fit: an error, or older messages went and it may fit now.
+    fn overflow(&mut self, settings: &Settings, held: Mark) -> Result<(), Stop> {
+        let queue = self.queue.name.clone();
+        let full = || AppendError::Full {
+            queue: queue.clone(),
+            messages: held.count,
+            max_messages: settings.max_messages,
+            bytes: held.position,
+            max_bytes: settings.max_bytes,
+        };
+        match settings.overflow {
+            Overflow::Block => Err(full().into()),
+            Overflow::DropNewest => Err(AppendError::DroppedNewest { queue }.into()),
+            Overflow::DeadLetter => Err(AppendError::DeadLetter { queue }.into()),
+            // Where other lanes hold everything, there is nothing of ours to drop.
+            Overflow::DropOldest => {
+                if self.drop_oldest()? {
+                    Ok(())
+                } else {
+                    Err(full().into())
+                }
+            }
+        }
+    }
+
+    /// Drops the oldest segment of this lane that holds something; false when none does.
+    fn drop_oldest(&mut self) -> Result<bool, Stop> {
+        if self.slot().held().count == 0 {
+            return Ok(false);
+        }
+        self.remove_finished(usize::MAX).map_err(|source| self.error(source))?;
+        if self.old.iter().all(|segment| Some(segment.base.position) == self.tagged) {
+            self.roll(0)?;
+        }
+        let Some(dropped) =
+            self.old.iter().position(|segment| Some(segment.base.position) != self.tagged || self.old.len() == 1)
+        else {
+            return Ok(false);
+        };
+        let end = self.end_of(dropped);
+        self.slot().publish_dropped(end);
+        // What stood before a segment that is kept for its tag has gone too.
+        let segment = self.old.remove(dropped).expect("the position was just found");
+        self.remove_file(segment.base.position).map_err(|source| self.error(source))?;
+        Ok(true)
+    }
+
+    /// Ends the current segment and goes on in another, with room for a padded record of `size` bytes.
+    fn roll(&mut self, size: usize) -> Result<(), Stop> {
+        if self.queue.is_replaced() {
+            return Err(Stop::Replaced);
+        }
+        let settings = self.queue.index.settings();
+        self.end_current(settings.fsync).map_err(|source| self.error(source))?;
+        self.segment_end_count = match settings.overflow {
+            // Small steps, for a whole segment is dropped at once.
+            Overflow::DropOldest => self.mark.count + (settings.max_messages / 4).max(1),
+            _ => u64::MAX,
+        };
+        let now = Instant::now();
+        if self.old.len() > BACKLOG || self.rolled.is_some_and(|rolled| now - rolled < FAST) {
+            self.capacity *= 2;
+        }
+        let quarter = usize::try_from(settings.max_bytes / 4).unwrap_or(LARGEST) / 4096 * 4096;
+        self.capacity = self.capacity.min(quarter.clamp(4096, LARGEST));
+        let capacity = segment::capacity(size, self.capacity);
+        let next = self.next_segment(capacity, size).map_err(|source| self.error(source))?;
+        self.current = Some(next);
+        self.rolled = Some(now);
+        Ok(())
+    }
+
+    fn end_current(&mut self, fsync: Fsync) -> io::Result<()> {
+        let Some(current) = self.current.take() else { return Ok(()) };
+        if current.base.position == self.mark.position {
+            // It holds nothing: the next one gets its name.
+            return self.remove_file(current.base.position);
+        }
+        if self.slot().abandoned() == Some(current.base.position) {
+            return Ok(());
+        }
+        current.write_end(self.mark.position);
+        if fsync != Fsync::Never {
+            current.sync(current.base.position, u64::MAX)?;
+        }
+        self.old.push_back(current);
+        Ok(())
+    }
+
+    fn next_segment(&mut self, capacity: usize, size: usize) -> io::Result<Segment> {
+        if let Some(mut spare) = self.remove_finished(capacity)?
+            && spare.recycle(&self.queue.directory, self.at, self.id, self.mark).is_ok()
+        {
+            return Ok(spare);
+        }
+        self.queue.directory.make_directory(&lane_directory(self.at))?;
+        let create = |capacity| Segment::create(&self.queue.directory, self.at, self.id, self.mark, capacity);
+        // On a disk that is nearly full the smallest that will do may still be had.
+        let made = create(capacity).or_else(|_| create(segment::capacity(size, 4096)))?;
+        if self.queue.index.fsync() != Fsync::Never {
+            self.queue.directory.sync(&lane_directory(self.at))?;
+        }
+        Ok(made)
+    }
+
+    /// Removes the segments whose end is finished, but for a few spare ones of `capacity`; returns one of those.
+    fn remove_finished(&mut self, capacity: usize) -> io::Result<Option<Segment>> {
+        let finished = self.slot().finished().position;
+        let (mut spare, mut kept, mut at) = (None, 0, 0);
+        while at < self.old.len() {
+            let segment = &self.old[at];
+            if self.end_of(at).position > finished || Some(segment.base.position) == self.tagged {
+                at += 1;
+            } else if segment.capacity() == capacity && spare.is_some() && kept < SPARES {
+                (at, kept) = (at + 1, kept + 1);
+            } else {
+                let segment = self.old.remove(at).expect("the index is inside");
+                if segment.capacity() == capacity && spare.is_none() {
+                    spare = Some(segment);
+                } else {
+                    self.remove_file(segment.base.position)?;
+                }
+            }
+        }
+        Ok(spare)
+    }
+
+    /// Where an earlier segment ends: at the base of the next one.
+    fn end_of(&self, at: usize) -> Mark {
+        let next = self.old.get(at + 1).or(self.current.as_ref());
+        next.map_or(self.mark, |segment| segment.base)
+    }
+
+    fn slot(&self) -> Slot<'_> {
+        self.queue.index.slot(self.at)
+    }
+
+    fn remove_file(&self, base: u64) -> io::Result<()> {
+        self.queue.directory.remove(&segment::path(self.at, base))
+    }
+
+    fn error(&self, source: io::Error) -> Error {
+        Error::io(&self.queue.directory.path_of(&lane_directory(self.at)), source)
+    }
+}
+
+// Opening and housekeeping.
+impl LaneWriter {
+    /// Takes stock of the segments there are. What was prepared and not published is used, or removed.
+    fn open_segments(&mut self) -> io::Result<()> {
+        self.queue.directory.remove(&format!("{}/.new", lane_directory(self.at)))?;
+        for base in segment::bases(&self.queue.directory, self.at)? {
+            if base > self.mark.position {
+                self.set_aside(base)?;
+                continue;
+            }
+            match Segment::open(&self.queue.directory, self.at, self.id, base) {
+                Ok(segment) => self.old.push_back(segment),
+                Err(SegmentFault::Missing) => {}
+                Err(SegmentFault::Bad(_)) if base == self.mark.position => self.remove_file(base)?,
+                // The consumer meets it too, if it is not finished, moves it aside and reports it.
+                Err(SegmentFault::Bad(_)) => {}
+                Err(SegmentFault::Io(error)) => return Err(error),
+            }
+        }
+        let whole = self.old.back().is_some_and(|last| {
+            last.offset(self.mark.position).is_some() && self.slot().abandoned() != Some(last.base.position)
+        });
+        if whole {
+            self.current = self.old.pop_back();
+        }
+        self.remove_finished(usize::MAX)?;
+        self.segment_end_count = u64::MAX;
+        Ok(())
+    }
+
+    /// A segment beyond the lane's end belongs to an index that is no more.
+    fn set_aside(&self, base: u64) -> io::Result<()> {
+        let aside = aside_name(self.at, base);
+        tracing::error!(
+            "queue {}: segment {base:016x} of lane {} lies beyond the lane's end; it was moved to {aside}",
+            self.queue.name,
+            self.at + 1
+        );
+        self.queue.directory.make_directory("aside")?;
+        self.queue.directory.rename(&segment::path(self.at, base), &aside)
+    }
+
+    /// Once a second: `fsync: interval`, and a lane that is drained and idle gives its files back.
+    pub(super) fn tidy(&mut self, now: Instant) -> Result<(), Error> {
+        let synced = if self.queue.index.fsync() == Fsync::Interval { self.sync() } else { Ok(()) };
+        synced.and_then(|()| self.give_back(now)).map_err(|source| self.error(source))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let Some(current) = self.current.as_ref().filter(|_| self.synced < self.mark.position) else { return Ok(()) };
+        current.sync(self.synced.max(current.base.position), self.mark.position)?;
+        self.queue.index.sync_slot(self.at)?;
+        self.synced = self.mark.position;
+        Ok(())
+    }
+
+    fn give_back(&mut self, now: Instant) -> io::Result<()> {
+        let drained = self.slot().finished().position >= self.mark.position;
+        match self.idle {
+            (position, Some(since)) if drained && position == self.mark.position => {
+                if now.saturating_duration_since(since) < IDLE {
+                    return Ok(());
+                }
+            }
+            _ => {
+                self.idle = (self.mark.position, drained.then_some(now));
+                return Ok(());
+            }
+        }
+        self.remove_finished(usize::MAX)?;
+        if self.current.as_ref().is_some_and(|current| Some(current.base.position) != self.tagged) {
+            let current = self.current.take().expect("it was just looked at");
+            self.remove_file(current.base.position)?;
+            (self.capacity, self.rolled) = (SMALLEST, None);
+        }
+        Ok(())
+    }
+}
+
+/// Where a segment goes that nobody reads on.
+pub(super) fn aside_name(at: usize, base: u64) -> String {
+    format!("aside/lane.{}-{base:016x}-{:08x}.seg", at + 1, super::queue::random() >> 32)
+}

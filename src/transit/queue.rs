@@ -1,0 +1,189 @@
+//! A queue's files, opened once per process and shared by its senders and its consumer there.
+//!
+//! Invariant: one `Queue` of a `Transit` stands for one directory, and its one descriptor of `lock` holds all the
+//! locks this process has there; so a lock is given back by byte, and lost only with the last user.
+
+use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::directory::{Directory, Identity};
+use super::error::Error;
+use super::index::{Index, LANES};
+use super::recovery;
+use super::segment::lane_directory;
+use super::settings::Settings;
+use super::slot::LaneId;
+use crate::name::{LaneName, QueueName};
+use crate::process::ByteLock;
+
+/// The right to consume.
+pub(super) const CONSUME: ByteLock = ByteLock { byte: 0 };
+/// The right to make slots and to change settings.
+const CHANGE: ByteLock = ByteLock { byte: 1 << 40 };
+/// How long we wait for the right to change an index: it is held for a few file operations, after a reboot for a
+/// walk through what the queue holds.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(30);
+const LOCK: &str = "lock";
+const INDEX: &str = "index";
+
+/// A queue, opened.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) name: QueueName,
+    pub(super) directory: Directory,
+    pub(super) index: Index,
+    /// Whether this process consumes it (the kernel's lock does not separate us from ourselves).
+    pub(super) consumed: AtomicBool,
+    lock: File,
+    index_file: File,
+    identities: [Option<Identity>; 2],
+    changing: Mutex<()>,
+}
+
+/// The right to write lane `slot`; see [`ByteLock`].
+pub(super) fn lane_lock(slot: usize) -> ByteLock {
+    ByteLock { byte: slot as u64 + 1 }
+}
+
+impl Queue {
+    /// Opens a queue; nothing where there is none.
+    pub(super) fn open(root: &Path, name: &QueueName, boot_id: [u64; 2]) -> Result<Option<Self>, Error> {
+        let path = root.join(name.as_str());
+        let directory = match Directory::open(&path) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::io(&path, source)),
+        };
+        let open = |file: &str| directory.open_file(file).map_err(|source| Error::io(&path.join(file), source));
+        let (lock, index_file) = (open(LOCK)?, open(INDEX)?);
+        let index = Index::open(&index_file, &path.join(INDEX))?;
+        let identities = [directory.identity(LOCK), directory.identity(INDEX)];
+        let (consumed, changing) = (AtomicBool::new(false), Mutex::new(()));
+        let queue = Self { name: name.clone(), directory, index, consumed, lock, index_file, identities, changing };
+        queue.index.reopen();
+        if queue.index.boot_id() != boot_id {
+            queue.change(|| {
+                if queue.index.boot_id() != boot_id {
+                    recovery::after_boot(&queue)?;
+                    queue.index.set_boot_id(boot_id);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Some(queue))
+    }
+
+    /// Opens a queue, and makes it where there is none.
+    pub(super) fn open_or_make(root: &Path, name: &QueueName, boot_id: [u64; 2]) -> Result<Self, Error> {
+        // A maker who loses the race, or a directory that vanishes in between, means to look again.
+        for _ in 0..3 {
+            if let Some(queue) = Self::open(root, name, boot_id)? {
+                return Ok(queue);
+            }
+            Self::make(root, name, boot_id)?;
+        }
+        Self::open(root, name, boot_id)?
+            .ok_or_else(|| Error::io(&root.join(name.as_str()), std::io::ErrorKind::NotFound))
+    }
+
+    /// Makes a queue's directory under a dot name and renames it into place; whoever did so before us has won.
+    fn make(root: &Path, name: &QueueName, boot_id: [u64; 2]) -> Result<(), Error> {
+        let path = root.join(format!(".new-{:016x}", random()));
+        let fail = |source: std::io::Error| Error::io(&path, source);
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(fail)?;
+        let filled = Directory::open(&path).and_then(|directory| {
+            directory.make_file(LOCK)?;
+            Index::create(&directory.make_file(INDEX)?, &Settings::default(), boot_id)
+        });
+        let renamed = filled.and_then(|()| std::fs::rename(&path, root.join(name.as_str())));
+        match renamed {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                std::fs::remove_dir_all(&path).map_err(fail)?;
+                let lost = matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST));
+                if lost { Ok(()) } else { Err(Error::io(&root.join(name.as_str()), error)) }
+            }
+        }
+    }
+
+    /// Whether the path names other files by now.
+    pub(super) fn is_replaced(&self) -> bool {
+        [LOCK, INDEX].map(|file| self.directory.identity_by_path(file)) != self.identities
+    }
+
+    /// Takes a lock: true when it is ours now, also when it was before.
+    pub(super) fn try_lock(&self, lock: ByteLock) -> Result<bool, Error> {
+        lock.try_take(&self.lock).map_err(|source| Error::io(&self.directory.path_of(LOCK), source))
+    }
+
+    /// Gives a lock back.
+    pub(super) fn unlock(&self, lock: ByteLock) {
+        if let Err(error) = lock.release(&self.lock) {
+            tracing::error!("queue {}: lock {} could not be given back: {error}", self.name, lock.byte);
+        }
+    }
+
+    /// Whether another process holds a lock.
+    pub(super) fn is_locked_elsewhere(&self, lock: ByteLock) -> Result<bool, Error> {
+        crate::process::is_locked(&self.lock, lock.byte)
+            .map_err(|source| Error::io(&self.directory.path_of(LOCK), source))
+    }
+
+    /// The slot of a lane, if it has one.
+    pub(super) fn find_lane(&self, name: &LaneName) -> Option<usize> {
+        (0..self.index.slots()).find(|at| self.index.slot(*at).name().as_ref() == Some(name))
+    }
+
+    /// The slot of a lane, made where there is none.
+    pub(super) fn lane(&self, name: &LaneName) -> Result<usize, Error> {
+        match self.find_lane(name) {
+            Some(at) => Ok(at),
+            None => self.change(|| self.find_lane(name).map_or_else(|| self.make_lane(name), Ok)),
+        }
+    }
+
+    fn make_lane(&self, name: &LaneName) -> Result<usize, Error> {
+        let at = self.index.slots();
+        if at == LANES {
+            return Err(Error::TooManyLanes { queue: self.name.clone(), lanes: LANES });
+        }
+        let fail = |file: &str, source| Error::io(&self.directory.path_of(file), source);
+        self.directory.make_directory(&lane_directory(at)).map_err(|source| fail(&lane_directory(at), source))?;
+        self.index.allocate_slot(&self.index_file, at).map_err(|source| fail(INDEX, source))?;
+        self.index.slot(at).assign(name, LaneId(random()));
+        self.index.publish_slot(at);
+        Ok(at)
+    }
+
+    /// Writes new settings.
+    pub(super) fn set_settings(&self, settings: &Settings) -> Result<(), Error> {
+        self.change(|| {
+            self.index.set_settings(settings);
+            Ok(())
+        })
+    }
+
+    fn change<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = Instant::now();
+        while !self.try_lock(CHANGE)? {
+            if begin.elapsed() > CHANGE_PATIENCE {
+                return Err(Error::IndexBusy { queue: self.name.clone(), seconds: CHANGE_PATIENCE.as_secs() });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let result = work();
+        self.unlock(CHANGE);
+        result
+    }
+}
+
+/// Random bits for an id or a name; where the kernel has none, the clock and the pid stand in.
+pub(super) fn random() -> u64 {
+    let drawn = getrandom::u64();
+    drawn.unwrap_or_else(|_| crate::message::Stamp::now().time_ns ^ (u64::from(std::process::id()) << 40)).max(1)
+}

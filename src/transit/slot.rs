@@ -1,0 +1,160 @@
+//! A slot of the index: the words of one lane.
+//!
+//! ```text
+//! line 0   writer   written, its count; dropped-to, its count
+//! line 1   reader   finished, its count; messages lost
+//! line 2   identity in use, lane id, length of the name; the base of an abandoned segment, with bit 0 set
+//! 192..    the lane's name, at most 320 bytes
+//! ```
+//!
+//! Invariant: the writer's words are stored by whoever holds the lane's lock, the reader's by whoever consumes;
+//! identity words once, under the index's lock (`abandoned`: by the consumer).
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::protocol::{Mapped, Mark, observe, publish};
+use crate::name::LaneName;
+
+/// A lane's random id, which no other lane has: positions are recorded by it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LaneId(pub u64);
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How many words a slot has: 512 bytes.
+pub(super) const WORDS: usize = 64;
+
+const WRITTEN: usize = 0;
+const WRITTEN_COUNT: usize = 1;
+const DROPPED: usize = 2;
+const DROPPED_COUNT: usize = 3;
+const FINISHED: usize = 8;
+const FINISHED_COUNT: usize = 9;
+const LOST: usize = 10;
+const IN_USE: usize = 16;
+const ID: usize = 17;
+const NAME_LEN: usize = 18;
+const ABANDONED: usize = 19;
+const NAME: usize = 24;
+/// The longest name of a lane that a slot holds, in bytes.
+const MAX_NAME: usize = (WORDS - NAME) * 8;
+
+/// A slot, wherever it is mapped.
+#[derive(Clone, Copy)]
+pub(super) struct Slot<'a> {
+    words: &'a [AtomicU64],
+}
+
+impl<'a> Slot<'a> {
+    pub(super) fn new(words: &'a [AtomicU64]) -> Self {
+        assert_eq!(words.len(), WORDS, "a slot has {WORDS} words");
+        Self { words }
+    }
+
+    pub(super) fn written(self) -> Mark {
+        observe::<Mapped>(&self.words[WRITTEN], &self.words[WRITTEN_COUNT])
+    }
+
+    pub(super) fn publish_written(self, mark: Mark) {
+        publish::<Mapped>(&self.words[WRITTEN], &self.words[WRITTEN_COUNT], mark);
+    }
+
+    /// How far the writer has dropped its oldest messages; 0 if never.
+    pub(super) fn dropped(self) -> Mark {
+        observe::<Mapped>(&self.words[DROPPED], &self.words[DROPPED_COUNT])
+    }
+
+    pub(super) fn publish_dropped(self, mark: Mark) {
+        publish::<Mapped>(&self.words[DROPPED], &self.words[DROPPED_COUNT], mark);
+    }
+
+    pub(super) fn finished(self) -> Mark {
+        observe::<Mapped>(&self.words[FINISHED], &self.words[FINISHED_COUNT])
+    }
+
+    pub(super) fn publish_finished(self, mark: Mark) {
+        publish::<Mapped>(&self.words[FINISHED], &self.words[FINISHED_COUNT], mark);
+    }
+
+    /// Bytes and messages held: from finished, or dropped, to written.
+    pub(super) fn held(self) -> Mark {
+        let (finished, dropped, written) = (self.finished(), self.dropped(), self.written());
+        Mark {
+            position: written.position.saturating_sub(finished.position.max(dropped.position)),
+            count: written.count.saturating_sub(finished.count.max(dropped.count)),
+        }
+    }
+
+    /// Messages that never reached a consumer: dropped, or in a bad segment.
+    pub(super) fn lost(self) -> u64 {
+        self.words[LOST].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_lost(self, messages: u64) {
+        self.words[LOST].store(self.lost().saturating_add(messages), Ordering::Relaxed);
+    }
+
+    pub(super) fn id(self) -> LaneId {
+        LaneId(self.words[ID].load(Ordering::Relaxed))
+    }
+
+    /// The base of the segment that the consumer moved aside: the writer leaves it too.
+    pub(super) fn abandoned(self) -> Option<u64> {
+        let word = self.words[ABANDONED].load(Ordering::Acquire);
+        (word & 1 == 1).then_some(word & !1)
+    }
+
+    pub(super) fn abandon(self, base: u64) {
+        self.words[ABANDONED].store(base | 1, Ordering::Release);
+    }
+
+    /// The lane's name, where the slot is in use and holds one.
+    pub(super) fn name(self) -> Option<LaneName> {
+        if self.words[IN_USE].load(Ordering::Acquire) != 1 {
+            return None;
+        }
+        let len = usize::try_from(self.words[NAME_LEN].load(Ordering::Relaxed)).ok()?;
+        load_text(&self.words[NAME..], len)?.parse().ok()
+    }
+
+    /// Makes the slot a lane's, from position 0 on.
+    pub(super) fn assign(self, name: &LaneName, id: LaneId) {
+        let name = name.to_string();
+        assert!(name.len() <= MAX_NAME, "a lane's name fits its slot");
+        self.words[ID].store(id.0, Ordering::Relaxed);
+        self.words[NAME_LEN].store(name.len() as u64, Ordering::Relaxed);
+        store_text(&self.words[NAME..], &name);
+        self.words[IN_USE].store(1, Ordering::Release);
+    }
+}
+
+/// Stores text in words, cut to what they hold.
+pub(super) fn store_text(words: &[AtomicU64], text: &str) {
+    for (word, chunk) in words.iter().zip(text.as_bytes().chunks(8)) {
+        let mut bytes = [0; 8];
+        bytes[..chunk.len()].copy_from_slice(chunk);
+        word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+    }
+}
+
+/// Reads `len` bytes of text from words, if it is text and they hold as much.
+pub(super) fn load_text(words: &[AtomicU64], len: usize) -> Option<String> {
+    if len > words.len() * 8 {
+        return None;
+    }
+    let words = &words[..len.div_ceil(8)];
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+    bytes.truncate(len);
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,73 @@
+//! A look at a queue, without a right to it: for `status`, `qtrans` and reports.
+//!
+//! What it tells was true at about the same moment; senders and consumer do not stand still for it.
+
+use super::error::Error;
+use super::queue::{CONSUME, Queue};
+use super::settings::Settings;
+use super::slot::LaneId;
+use crate::name::{LaneName, QueueName};
+use std::sync::atomic::Ordering;
+
+/// What a queue holds, and who consumes it.
+#[derive(Debug, Clone)]
+pub struct QueueStatus {
+    /// Which queue.
+    pub queue: QueueName,
+    /// Messages written and not finished.
+    pub messages: u64,
+    /// Their bytes, with heads and padding.
+    pub bytes: u64,
+    /// Its bounds, overflow and durability.
+    pub settings: Settings,
+    /// The consumer in its own words; nothing while nobody consumes.
+    pub consumer: Option<String>,
+    /// The lanes, in the order they were made.
+    pub lanes: Vec<LaneStatus>,
+}
+
+/// What one lane holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// What writes it.
+    pub name: LaneName,
+    /// Its id.
+    pub id: LaneId,
+    /// Messages written and not finished.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Position up to which it is written, and the messages up to there.
+    pub written: (u64, u64),
+    /// Position up to which it is finished, and the messages up to there.
+    pub finished: (u64, u64),
+    /// Messages that never reached the consumer: dropped, or in a bad segment.
+    pub lost: u64,
+}
+
+pub(super) fn look(queue: &Queue) -> Result<QueueStatus, Error> {
+    let lanes: Vec<_> = (0..queue.index.slots()).filter_map(|at| lane(queue, at)).collect();
+    let consumed = queue.consumed.load(Ordering::Relaxed) || queue.is_locked_elsewhere(CONSUME)?;
+    Ok(QueueStatus {
+        queue: queue.name.clone(),
+        messages: lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.messages)),
+        bytes: lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.bytes)),
+        settings: queue.index.settings(),
+        consumer: consumed.then(|| queue.index.description()),
+        lanes,
+    })
+}
+
+pub(super) fn lane(queue: &Queue, at: usize) -> Option<LaneStatus> {
+    let slot = queue.index.slot(at);
+    let (held, written, finished) = (slot.held(), slot.written(), slot.finished());
+    Some(LaneStatus {
+        name: slot.name()?,
+        id: slot.id(),
+        messages: held.count,
+        bytes: held.position,
+        written: (written.position, written.count),
+        finished: (finished.position, finished.count),
+        lost: slot.lost(),
+    })
+}

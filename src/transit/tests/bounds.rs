@@ -1,0 +1,105 @@
+//! Bounds, overflow, and how many files there are.
+
+use super::super::*;
+use super::*;
+
+#[test]
+fn a_full_queue_refuses_with_both_numbers_and_takes_more_once_room_is_finished() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| settings.max_messages = 10);
+    let sender = fixture.sender();
+    append_numbers(&sender, 0..10);
+    let error = sender.append(&out(b"x")).unwrap_err();
+    assert!(error.to_string().contains("10 of at most 10 messages"), "{error}");
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    finish_all(&mut consumer, &taken[..3]);
+    append_numbers(&sender, 10..13);
+    assert!(matches!(sender.append(&out(b"x")), Err(AppendError::Full { .. })));
+    assert_eq!(bodies(&drain(&mut consumer)), numbers(10..13));
+}
+
+#[test]
+fn the_bound_counts_all_lanes_and_bytes() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| settings.max_bytes = 100_000);
+    let sender = fixture.sender();
+    sender.append(&out(&[0; 60_000])).unwrap();
+    let other = fixture.transit.sender(&fixture.queue, &lane("process:other")).unwrap();
+    assert!(matches!(other.append(&out(&[0; 60_000])), Err(AppendError::Full { .. })));
+    assert!(matches!(other.append(&out(&[0; 100_001])), Err(AppendError::TooLarge { max_bytes: 100_000, .. })));
+    other.append(&out(&[0; 30_000])).unwrap();
+    let status = fixture.transit.status(&fixture.queue).unwrap().unwrap();
+    assert_eq!((status.messages, status.lanes.len(), status.consumer), (2, 2, None));
+    assert!(status.bytes > 90_000 && status.bytes < 91_000);
+}
+
+#[test]
+fn an_empty_queue_takes_one_message_of_any_permitted_size() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| settings.max_bytes = 100_000);
+    let sender = fixture.sender();
+    sender.append(&out(&[1; 100_000])).unwrap();
+    assert!(matches!(sender.append(&out(b"")), Err(AppendError::Full { .. })));
+    assert_eq!(drain(&mut fixture.consumer()).len(), 1);
+}
+
+#[test]
+fn overflow_does_what_the_setting_says() {
+    for (overflow, verdict) in [(Overflow::DropNewest, "drops what is new"), (Overflow::DeadLetter, "goes to dead")] {
+        let fixture = Fixture::new();
+        fixture.set(|settings| (settings.max_messages, settings.overflow) = (5, overflow));
+        let sender = fixture.sender();
+        append_numbers(&sender, 0..5);
+        assert!(sender.append(&out(b"x")).unwrap_err().to_string().contains(verdict));
+        assert_eq!(bodies(&drain(&mut fixture.consumer())), numbers(0..5));
+    }
+}
+
+#[test]
+fn drop_oldest_keeps_the_newest_and_counts_the_gap() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| (settings.max_messages, settings.overflow) = (100, Overflow::DropOldest));
+    let sender = fixture.sender();
+    append_numbers(&sender, 0..10);
+    let mut consumer = fixture.consumer();
+    let mut batch = drain(&mut consumer);
+    append_numbers(&sender, 10..1000);
+    batch.extend(drain(&mut consumer));
+    let numbers: Vec<u32> = bodies(&batch[10..]).iter().map(|body| body.parse().unwrap()).collect();
+    assert!(numbers.len() >= 75 && numbers.len() <= 100, "{} are left", numbers.len());
+    assert_eq!(numbers, (numbers[0]..1000).collect::<Vec<_>>());
+    let gap = Incident::Gap {
+        queue: fixture.queue.clone(),
+        lane: "process:main".to_owned(),
+        messages: u64::from(numbers[0]) - 10,
+        dropped: true,
+    };
+    assert_eq!(consumer.incidents(), [gap]);
+    finish_all(&mut consumer, &batch);
+    assert_eq!(fixture.transit.status(&fixture.queue).unwrap().unwrap().messages, 0);
+    assert!(fixture.files().len() <= 5, "{:?}", fixture.files());
+}
+
+#[test]
+fn files_stay_few_over_a_million_messages() {
+    let fixture = Fixture::new();
+    let (sender, mut consumer) = (fixture.sender(), fixture.consumer());
+    let (mut batch, mut seen, mut most) = (Vec::new(), 0, 0);
+    for n in 0..1_000_000_u32 {
+        sender.append(&out(&n.to_le_bytes())).unwrap();
+        if n % 1000 == 999 {
+            while consumer.take(&mut batch).unwrap() > 0 {}
+            for taken in batch.drain(..) {
+                assert_eq!(taken.body.as_ref(), u32::to_le_bytes(seen));
+                seen += 1;
+                consumer.finish(taken.lane, taken.end, taken.count);
+            }
+        }
+        if n % 50_000 == 0 {
+            most = most.max(fixture.files().len());
+        }
+    }
+    assert_eq!(seen, 1_000_000);
+    assert!(most <= 6, "{most} files");
+}

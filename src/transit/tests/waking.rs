@@ -1,0 +1,64 @@
+//! The doorbell within one process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::*;
+use super::*;
+
+#[test]
+fn a_waker_is_called_once_per_sleep_also_from_the_same_process() {
+    let fixture = Fixture::new();
+    let woken = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = woken.clone();
+    let waker: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    let bell = Bell::open(&fixture.transit).unwrap();
+    let reader = Reader { bell: bell.clone(), waker: Some(waker), description: String::new() };
+    let mut consumer = fixture.transit.consumer(&fixture.queue, None, &reader).unwrap();
+    let sender = fixture.sender();
+    let woken = || woken.load(std::sync::atomic::Ordering::Relaxed);
+    append_numbers(&sender, 0..1);
+    assert!(!consumer.prepare_sleep(), "there is something");
+    assert_eq!(drain(&mut consumer).len(), 1);
+    assert!(consumer.prepare_sleep());
+    append_numbers(&sender, 1..10);
+    assert_eq!(woken(), 1);
+    assert_eq!(drain(&mut consumer).len(), 9);
+    let other = Transit::open(fixture.directory.path()).unwrap();
+    let far = other.sender(&fixture.queue, &lane("process:far")).unwrap();
+    assert!(consumer.prepare_sleep());
+    append_numbers(&far, 0..5);
+    assert_eq!(woken(), 1, "the FIFO has it");
+    assert_eq!(bell.ring_pending().unwrap(), 1);
+    assert_eq!(woken(), 2);
+    assert_eq!(bell.late_wakeups(), 0);
+}
+
+#[test]
+fn a_full_doorbell_wakes_everybody() {
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer();
+    let other = Transit::open(fixture.directory.path()).unwrap();
+    let far = other.sender(&fixture.queue, &lane("process:far")).unwrap();
+    for n in 0..10_000 {
+        drain(&mut consumer);
+        assert!(consumer.prepare_sleep());
+        append_numbers(&far, n..n + 1);
+    }
+    assert_eq!(consumer.wait(Duration::ZERO).unwrap(), Wake::Look);
+    assert_eq!(drain(&mut consumer).len(), 1);
+}
+
+#[test]
+fn stale_bells_are_removed_and_live_ones_stay() {
+    let fixture = Fixture::new();
+    let bells = fixture.directory.path().join(".bells");
+    let live = Bell::open(&fixture.transit).unwrap();
+    nix::unistd::mkfifo(&bells.join("00000000000000aa"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let other = Bell::open(&fixture.transit).unwrap();
+    assert_eq!(std::fs::read_dir(&bells).unwrap().count(), 2);
+    drop((live, other));
+    assert_eq!(std::fs::read_dir(&bells).unwrap().count(), 0);
+}
