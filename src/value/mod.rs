@@ -7,11 +7,16 @@
 
 mod fields;
 mod map;
+mod probe;
+mod reader;
 mod serial;
+mod typed;
 mod view;
 
 pub use compact_str::CompactString as Text;
 pub use map::Map;
+pub use probe::fields_of;
+pub use typed::{NoValueError, Part, TypeFault, from_map, from_value, from_view, to_value};
 pub use view::{ListView, MapView, View};
 
 /// How deep lists and maps may lie in each other, the outermost map counted.

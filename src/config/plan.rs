@@ -1,0 +1,74 @@
+//! What a new config changes.
+
+use std::collections::BTreeMap;
+
+use super::entries::{Config, Entry};
+use crate::name::TaskName;
+
+/// The difference between two configs, each task in exactly one list, every list ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Tasks that only the new config has.
+    pub added: Vec<TaskName>,
+    /// Tasks whose entries differ.
+    pub changed: Vec<TaskName>,
+    /// Tasks that only the old config has.
+    pub removed: Vec<TaskName>,
+    /// Tasks whose entries are equal: nothing may happen to them.
+    pub untouched: Vec<TaskName>,
+    /// Whether the router's entry differs.
+    pub router_changed: bool,
+}
+
+impl Plan {
+    /// What leads from `old` to `new`.
+    #[must_use]
+    pub fn between(old: &Config, new: &Config) -> Self {
+        let (kept, added) = names(&new.tasks, |name| old.tasks.contains_key(name));
+        let (_, removed) = names(&old.tasks, |name| new.tasks.contains_key(name));
+        let same = |name: &TaskName| {
+            old.tasks.get(name).map(|entry| &entry.whole) == new.tasks.get(name).map(|entry| &entry.whole)
+        };
+        let (untouched, changed) = kept.into_iter().partition(same);
+        Self { added, changed, removed, untouched, router_changed: old.router != new.router }
+    }
+
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty() && !self.router_changed
+    }
+}
+
+/// The names of `tasks`, those that are `among` the others first.
+fn names(tasks: &BTreeMap<TaskName, Entry>, among: impl Fn(&TaskName) -> bool) -> (Vec<TaskName>, Vec<TaskName>) {
+    tasks.keys().cloned().partition(|name| among(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields;
+    use crate::value::Map;
+
+    fn config(root: Map) -> Config {
+        Config::read(&root).unwrap()
+    }
+
+    #[test]
+    fn each_task_is_added_changed_removed_or_untouched() {
+        let old = config(fields! { A: fields! { a: 1 }, B: fields! { b: 1 }, C: Map::new(), Router: Map::new() });
+        let new =
+            config(fields! { A: fields! { a: 1 }, B: fields! { b: 2 }, D: Map::new(), Router: fields! { routes: 1 } });
+        let name = |text: &str| vec![TaskName::new(text).unwrap()];
+        let expected = Plan {
+            added: name("D"),
+            changed: name("B"),
+            removed: name("C"),
+            untouched: name("A"),
+            router_changed: true,
+        };
+        assert_eq!(Plan::between(&old, &new), expected);
+        assert!(Plan::between(&new, &new).is_empty());
+    }
+}
