@@ -1,3 +1,9 @@
-//! `multimodule`.
+//! `multimodule`, the daemon.
 
-fn main() {}
+use std::process::ExitCode;
+
+use multimodule::cli::{Exit, Failure, multimodule_main};
+
+fn main() -> ExitCode {
+    multimodule_main(|_options| Failure::new(Exit::Unavailable, "this build has no daemon").report("multimodule"))
+}

@@ -115,9 +115,8 @@ mod tests {
         let mut lines = handle.take_queue_lines().unwrap();
         assert!(handle.take_queue_lines().is_none());
         let mut said = move |text: &str| {
-            let found = std::iter::from_fn(|| lines.try_recv().ok()).find(|line| {
-                line.fields.get("text").and_then(|said| said.view().as_text()) == Some(text)
-            });
+            let found = std::iter::from_fn(|| lines.try_recv().ok())
+                .find(|line| line.fields.get("text").and_then(|said| said.view().as_text()) == Some(text));
             found.is_some()
         };
         tracing::debug!("said too early");
