@@ -10,7 +10,8 @@ use super::scan::{self, Imbalance};
 use super::{Config, Form, json, perl, ron_form};
 use crate::value::{MAX_DEPTH, Map, Value};
 
-/// The longest text of a config, in bytes: a thousand times what people write, and read within a second or two.
+/// The longest text of a config, in bytes: a thousand times what people write, and still
+/// read at once: readers and places take time linear in the text.
 pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
 
 /// A config as it stands in a file, with all that is needed to show a fault at its place.

@@ -192,3 +192,30 @@ fn the_form_that_was_assumed_is_named() {
         assert!(fault.ends_with(&format!("= read as {form}")), "{fault}");
     }
 }
+
+#[test]
+fn a_fault_of_a_tasks_own_config_is_shown_where_it_stands() {
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Own {
+        outstr: String,
+        ct: i64,
+    }
+    let text = "{ Example1 => {\n  outsrt => 'howdy', task => { ct => 'x' } } }";
+    let document = Document::parse("test.conf", text).unwrap();
+    let config = document.config().unwrap();
+    let (name, entry) = config.tasks.first_key_value().unwrap();
+    let faults = crate::config::typed::<Own>(&entry.own).unwrap_err();
+    let faults = faults.into_iter().map(|fault| entry.fault_of(name, fault)).collect();
+    let expected = "\
+test.conf:2:3: Example1.outsrt: unknown key \"outsrt\"
+  |   2 |   outsrt => 'howdy', task => { ct => 'x' } } }
+  |     |   ^ did you mean \"outstr\"?
+test.conf:2:32: Example1.task.ct: expected an integer of 64 bits, found the text \"x\"
+  |   2 |   outsrt => 'howdy', task => { ct => 'x' } } }
+  |     |                                ^
+  = read as the Perl form";
+    assert_eq!(document.faults(faults).to_string(), expected);
+    let own: Own = crate::config::typed(&fields! { outstr: "howdy", ct: "5" }).unwrap();
+    assert_eq!((own.outstr.as_str(), own.ct), ("howdy", 5));
+}

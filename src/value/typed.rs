@@ -1,7 +1,8 @@
 //! Values as Rust types, and Rust types as values.
 //!
 //! Reading goes over a [`View`], so it needs no parsed tree. Keys that a struct does not know are all gathered, also
-//! where the type itself would let them pass: a misspelt key must never be silently without effect.
+//! where the type itself would let them pass: a misspelt key must never be silently without effect. (A struct with a `#[serde(flatten)]` field takes any key: serde
+//! does not say which ones such a struct knows.)
 //!
 //! Invariant: a fault's path leads to what is wrong, from the outermost value on.
 //!
