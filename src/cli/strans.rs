@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, complain};
 use super::message_text;
 use super::open_transit::{TransitDir, parse};
 use super::version;
@@ -64,7 +64,7 @@ pub fn strans_main() -> ExitCode {
     match sent {
         Ok(hint) => {
             if let Some(hint) = hint {
-                eprintln!("{PROGRAM}: {hint}");
+                complain(PROGRAM, hint);
             }
             Exit::Ok.into()
         }

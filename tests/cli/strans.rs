@@ -168,6 +168,24 @@ fn the_transit_can_be_named_by_either_letter() {
 }
 
 #[test]
+fn a_file_that_may_not_grow_is_an_error_and_no_kill() {
+    let post = Post::new();
+    let line = format!("ulimit -f 0; exec {} '{{a => 1}}' Example1", env!("CARGO_BIN_EXE_strans"));
+    let outcome = post.run("/bin/sh", &["-c", &line]);
+    outcome.refused(74, "File too large");
+}
+
+#[test]
+fn a_standard_error_that_is_closed_changes_no_code() {
+    let post = Post::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = post.command("strans");
+    let status = command.args(["{a => 1}", "Example1"]).stderr(writer).status().unwrap();
+    assert_eq!((status.code(), post.messages("Example1")), (Some(0), 1));
+}
+
+#[test]
 fn a_transit_that_cannot_be_one_is_refused() {
     let post = Post::new();
     std::fs::write(post.path(), "").unwrap();
