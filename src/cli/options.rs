@@ -143,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_of_the_help_are_command_lines() {
+        let lines: Vec<_> = EXAMPLES.lines().filter_map(|line| line.strip_prefix("  multimodule ")).collect();
+        assert_eq!(lines.len(), 3);
+        for line in lines {
+            read(&line.split(' ').collect::<Vec<_>>()).unwrap();
+        }
+    }
+
+    #[test]
     fn the_version_tells_features_and_formats() {
         let text = read(&["--version"]).unwrap_err().to_string();
         let expected = format!("multimodule {}\noptional features: none\n", env!("CARGO_PKG_VERSION"));

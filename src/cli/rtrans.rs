@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, complain};
 use super::open_transit::{TransitDir, parse};
 use super::version;
 use super::waiting::{Event, Interrupts, wait};
@@ -93,7 +93,7 @@ fn receive(words: &Words) -> Result<Exit, Failure> {
     let interrupts = Interrupts::watch()?;
     let transit = words.transit.open()?;
     if let Some(hint) = hint(&transit, &words.queue)? {
-        eprintln!("{PROGRAM}: {hint}");
+        complain(PROGRAM, hint);
     }
     let bell = Bell::open(&transit)?;
     let description = format!("rtrans, pid {}", std::process::id());
@@ -138,7 +138,7 @@ impl Printer {
         loop {
             batch.clear();
             let taken = self.consumer.take(&mut batch)?;
-            self.consumer.incidents().iter().for_each(|incident| eprintln!("{PROGRAM}: {incident}"));
+            self.consumer.incidents().iter().for_each(|incident| complain(PROGRAM, incident));
             match self.print_all(&batch)? {
                 Progress::More => {}
                 Progress::Enough | Progress::OutputClosed => return Ok(Exit::Ok),
