@@ -17,13 +17,13 @@ fn config(text: &str) -> Config {
 
 /// Where the routes of the example send a message of `fields`, and as what.
 fn routed(fields: Map) -> Vec<(String, Map)> {
-    let table = RoutingTable::compile(&config(PACKAGES).router).unwrap();
+    let table = RoutingTable::compile(&config(PACKAGES).router).expect("the example's routes compile");
     let mut copies = Vec::new();
     let deliver = |target, message: Message| match target {
         Target::Known(queue) => copies.push((table.name(queue).to_string(), message.into_fields())),
         Target::Named(name) => copies.push((name.to_string(), message.into_fields())),
     };
-    table.route(Message::new(fields), deliver).unwrap();
+    table.route(Message::new(fields), deliver).expect("there are no static forwards to be malformed");
     copies
 }
 

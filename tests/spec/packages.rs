@@ -25,8 +25,8 @@ impl Summary {
     fn new() -> Self {
         let world = World::new();
         let (tx, changes) = channel();
-        let mut watcher = notify::recommended_watcher(tx).unwrap();
-        watcher.watch(world.path(), RecursiveMode::NonRecursive).unwrap();
+        let mut watcher = notify::recommended_watcher(tx).expect("the kernel has inotify");
+        watcher.watch(world.path(), RecursiveMode::NonRecursive).expect("the world is there");
         Self { world, changes, _watcher: watcher }
     }
 
@@ -35,14 +35,16 @@ impl Summary {
     }
 
     fn append(&self, lines: &[&str]) {
-        let mut log = OpenOptions::new().append(true).create(true).open(self.world.path().join("dpkg.log")).unwrap();
+        let log = self.world.path().join("dpkg.log");
+        let mut log = OpenOptions::new().append(true).create(true).open(log).expect("the world is writable");
         for line in lines {
-            writeln!(log, "2026-11-02 10:11:12 {line}").unwrap();
+            writeln!(log, "2026-11-02 10:11:12 {line}").expect("the log takes a line");
         }
     }
 
     fn rotate(&self) {
-        fs::rename(self.world.path().join("dpkg.log"), self.world.path().join("dpkg.log.1")).unwrap();
+        let log = self.world.path().join("dpkg.log");
+        fs::rename(&log, log.with_extension("log.1")).expect("a log was written");
     }
 
     /// Waits until the summary says this; spaces are left out on both sides.
