@@ -208,7 +208,7 @@ pub(super) mod tests {
         assert_eq!(bench.stdout.text(), format!("{prefix} [LOG] text\n"));
         assert_eq!(bench.stderr.text(), format!("{prefix} [ERROR] text\n{prefix} [MINE] text\n"));
         assert_eq!((*locked(&bench.stdout.writes), *locked(&bench.stderr.writes)), (1, 2));
-        assert_eq!(bench.queues.try_recv().unwrap().queue.as_str(), "Alerts");
+        assert_eq!(bench.queues.try_recv().unwrap().0.as_str(), "Alerts");
     }
 
     #[test]

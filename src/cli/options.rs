@@ -27,9 +27,10 @@ Examples:
                                       forwards => [ { qname => 'Example2' } ] } ] } }
 
   multimodule -o log:./my.log,error:2,alert:Alerts -d 1
-      Log lines to a file, errors to standard error, alerts as messages on the queue Alerts; more of them.
+      Log lines go to a file, alerts become messages on the queue Alerts; debugging is on.
 
-Exit codes: 0 orderly end, 64 usage, 65 data, 69 somebody else has it, 74 files, 75 try again, 78 config, 130 second Ctrl-C.";
+Exit codes: 0 orderly end, 64 usage, 65 data, 69 somebody else has it, 74 files, 75 try again,
+78 config, 130 second Ctrl-C.";
 
 /// A task daemon: many small tasks, one dependable system.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]

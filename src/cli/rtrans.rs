@@ -37,10 +37,11 @@ Examples:
   rtrans --timeout 0.5 Example1   prints what is there, and ends half a second after the last one
   rtrans Example1                 prints all until Ctrl-C
 
-A message leaves the queue when it was printed. One process reads a queue: while a daemon runs, its tasks' queues are its.
+A message leaves the queue when it was printed. One process reads a queue: while a daemon
+runs, its tasks' queues are its.
 
-Exit codes: 0 done, 64 usage, 65 a message that cannot be read, 69 another process reads the queue, 74 files,
-75 nothing came (or fewer than -c asks for) before --timeout.";
+Exit codes: 0 done, 64 usage, 65 a message that cannot be read, 69 another process reads the queue,
+74 files, 75 nothing came (or fewer than -c asks for) before --timeout.";
 
 /// Receives messages from a queue and prints them as JSON with sorted keys.
 #[derive(Debug, Parser)]

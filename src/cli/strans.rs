@@ -36,9 +36,11 @@ Examples (all four messages are the same):
   strans '(new_ct: 999)' Example1
   echo '{\"text\": \"from a pipe\"}' | strans - Example1
 
-The message survives every crash once strans has ended with 0. If nobody reads the queue, it waits there.
+The message survives every crash once strans has ended with 0. If nobody reads the queue,
+it waits there.
 
-Exit codes: 0 kept, 64 usage, 65 no message or too large, 69 other hosts, 74 files, 75 the queue stayed full.";
+Exit codes: 0 kept, 64 usage, 65 no message or too large, 69 other hosts, 74 files,
+75 the queue stayed full.";
 
 /// Puts one message on a queue.
 #[derive(Debug, Parser)]

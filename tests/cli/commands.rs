@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use multimodule::name::QueueName;
 use multimodule::transit::{Bell, Consumer, Reader, Settings, Transit};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 /// Far over what the slowest machine needs, so that a hang has a name.
@@ -125,11 +127,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Its next lines, up to one that is `end`. A command that hangs is found by the test's own deadline.
+    /// Its next lines, up to one that is `end`.
     pub(crate) fn lines_to(&mut self, end: &str) -> String {
         let mut text = String::new();
         let stdout = self.stdout.as_mut().unwrap();
-        while stdout.read_line(&mut text).unwrap() > 0 && text.lines().last() != Some(end) {}
+        killed_at_deadline(&self.child, || {
+            while stdout.read_line(&mut text).unwrap() > 0 && text.lines().last() != Some(end) {}
+        });
         text
     }
 
@@ -138,25 +142,43 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        kill(self.pid(), signal).unwrap();
     }
 
     /// Waits for its end.
     pub(crate) fn exit_code(mut self) -> i32 {
-        let (tx, rx) = std::sync::mpsc::channel();
-        let pid = Pid::from_raw(self.child.id().cast_signed());
-        std::thread::scope(|scope| {
-            // The child is ours and not yet waited for when the deadline strikes, so its pid is still its own.
-            scope.spawn(move || {
-                if rx.recv_timeout(DEADLINE).is_err() {
-                    kill(pid, Signal::SIGKILL).unwrap()
-                }
-            });
-            let status = self.child.wait().unwrap();
-            tx.send(()).unwrap();
-            status.code().unwrap_or_else(|| panic!("it ended with {status}"))
-        })
+        let mut status = None;
+        killed_at_deadline(&self.child, || {
+            status = Some(waitid(Id::Pid(self.pid()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT))
+        });
+        status.unwrap().unwrap();
+        let status = self.child.wait().unwrap();
+        status.code().unwrap_or_else(|| panic!("it ended with {status}"))
     }
+
+    fn pid(&self) -> Pid {
+        pid_of(&self.child)
+    }
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
+
+/// Does what waits for a child; kills it when it takes too long. The child is not reaped in here, so its pid stays its
+/// own.
+fn killed_at_deadline(child: &Child, work: impl FnOnce()) {
+    let (tx, rx) = std::sync::mpsc::channel::<()>();
+    let pid = pid_of(child);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if rx.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+                kill(pid, Signal::SIGKILL).unwrap();
+            }
+        });
+        work();
+        drop(tx);
+    });
 }
 
 impl Drop for Running {

@@ -60,6 +60,19 @@ fn it_waits_for_messages_until_it_is_interrupted() {
 }
 
 #[test]
+fn a_queue_that_is_removed_under_way_is_read_on() {
+    let post = Post::new();
+    let mut running = post.start("rtrans", &["Example1"]);
+    post.send("{n => 1}", "Example1");
+    assert_eq!(running.lines_to("}"), "{\n  \"n\": 1\n}\n");
+    std::fs::remove_dir_all(post.path().join("Example1")).unwrap();
+    post.send("{n => 2}", "Example1");
+    assert_eq!(running.lines_to("}"), "{\n  \"n\": 2\n}\n");
+    running.signal(Signal::SIGINT);
+    assert_eq!(running.exit_code(), 0);
+}
+
+#[test]
 fn a_queue_that_another_process_reads_is_refused_by_name() {
     let post = Post::new();
     let transit = post.transit();

@@ -136,6 +136,21 @@ fn a_full_queue_that_drops_what_is_new_says_so() {
 }
 
 #[test]
+fn calls_at_the_same_moment_are_all_kept() {
+    let post = Post::new();
+    let message = |n| format!("{{n => {n}}}");
+    let calls: Vec<_> = (0..24).map(|n| post.start("strans", &[&message(n), "Example1"])).collect();
+    for call in calls {
+        assert_eq!(call.exit_code(), 0);
+    }
+    let outcome = post.run("rtrans", &["-c", "24", "--timeout", "30", "Example1"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    for n in 0..24 {
+        assert_eq!(outcome.stdout.matches(&format!("\"n\": {n}\n")).count(), 1, "{n}");
+    }
+}
+
+#[test]
 fn another_host_is_refused_before_anything_is_sent() {
     let post = Post::new();
     let outcome = post.run("strans", &["{a => 1}", "Example1", "elsewhere"]);
