@@ -115,7 +115,7 @@ impl Durable {
             // Tags of the lost record must not be taken for ours. What is in the lanes is there all the same.
             record.epoch = new_epoch();
         }
-        let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent);
+        let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent, bell.clone());
         let durable = Self {
             consumer,
             bell,
@@ -204,7 +204,7 @@ impl Durable {
 
     /// Appends what the outbox holds, as far as there is room; output that waits for a commit asks for one.
     pub(super) fn append_outbox(&mut self) -> Appended {
-        if self.ledger.has_unsealed() {
+        if self.ledger.take_changed() {
             self.committer.count();
         }
         self.ledger.append_sealed()
