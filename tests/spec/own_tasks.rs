@@ -17,6 +17,8 @@ use crate::world::World;
 
 /// Names the config; where it is not set, this program is no daemon.
 const CONFIG: &str = "MULTIMODULE_SPEC_CONFIG";
+/// Names the state directory.
+const STATE: &str = "MULTIMODULE_SPEC_STATE";
 
 impl World {
     /// A daemon with the tasks of this file, and this config.
@@ -29,6 +31,13 @@ impl World {
     }
 }
 
+impl DaemonBuilder<'_> {
+    /// Another state directory for a daemon with the tasks of this file.
+    pub(crate) fn own_state(self, directory: &str) -> Self {
+        self.env(STATE, directory)
+    }
+}
+
 #[test]
 fn this_program_can_be_a_daemon() {
     let Some(config) = std::env::var_os(CONFIG) else { return };
@@ -37,7 +46,7 @@ fn this_program_can_be_a_daemon() {
         control_queue: QueueName::new("MultiModule_control").unwrap(),
         prefixes: Vec::new(),
         config: Some(config.into()),
-        state_dir: "state".into(),
+        state_dir: std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into(),
         transit_dir: None,
         set_level: Arc::new(move |level| channels.set_level(level)),
         lines: None,
