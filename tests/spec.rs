@@ -20,6 +20,8 @@ mod harness;
 mod lines;
 #[path = "spec/own_tasks.rs"]
 mod own_tasks;
+#[path = "spec/packages.rs"]
+mod packages;
 #[path = "spec/places.rs"]
 mod places;
 #[path = "spec/queues.rs"]

@@ -83,16 +83,16 @@ impl ChannelHandle {
     }
 
     /// Writes a line that its queue did not take to standard error, with the reason.
-    pub fn give_back(&self, line: &QueueLine, reason: &str) {
-        let text = |key: &str| line.fields.get(key).and_then(|value| value.view().as_text()).unwrap_or_default();
-        let second = line.fields.get("time").and_then(|value| value.view().as_i64()).unwrap_or_default();
+    pub fn give_back(&self, (queue, fields): &QueueLine, reason: &str) {
+        let text = |key: &str| fields.get(key).and_then(|value| value.view().as_text()).unwrap_or_default();
+        let second = fields.get("time").and_then(|value| value.view().as_i64()).unwrap_or_default();
         let line = Line {
             time: Timestamp::from_second(second).unwrap_or_default(),
             pid: std::process::id(),
             channel: text("channel").to_owned(),
             level: Level::Error,
             task: None,
-            text: format!("{} (not on queue {}: {reason})", text("text"), line.queue),
+            text: format!("{} (not on queue {queue}: {reason})", text("text")),
         };
         self.outlet.to_stderr(&line);
     }
@@ -116,7 +116,7 @@ mod tests {
         assert!(handle.take_queue_lines().is_none());
         let mut said = move |text: &str| {
             let found = std::iter::from_fn(|| lines.try_recv().ok())
-                .find(|line| line.fields.get("text").and_then(|said| said.view().as_text()) == Some(text));
+                .find(|line| line.1.get("text").and_then(|said| said.view().as_text()) == Some(text));
             found.is_some()
         };
         tracing::debug!("said too early");

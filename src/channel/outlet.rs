@@ -1,6 +1,7 @@
 //! Where lines leave: standard output, standard error, files, and the buffer of lines for queues.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -42,8 +43,7 @@ struct LogFile {
 impl Stream {
     /// A stream of this process. It has colour if it is a terminal and `NO_COLOR` is unset or empty.
     pub(super) fn of(to: impl Write + IsTerminal + Send + 'static, zone: TimeZone) -> Self {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = to.is_terminal() && !plain;
+        let colour = has_colour(to.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
         Self { to: Box::new(to), style: Style { zone, colour } }
     }
 
@@ -52,6 +52,10 @@ impl Stream {
         self.to.write_all(text.as_bytes())?;
         self.to.flush()
     }
+}
+
+fn has_colour(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
 impl LogFile {
@@ -204,7 +208,7 @@ pub(super) mod tests {
         assert_eq!(bench.stdout.text(), format!("{prefix} [LOG] text\n"));
         assert_eq!(bench.stderr.text(), format!("{prefix} [ERROR] text\n{prefix} [MINE] text\n"));
         assert_eq!((*locked(&bench.stdout.writes), *locked(&bench.stderr.writes)), (1, 2));
-        assert_eq!(bench.queues.try_recv().unwrap().queue.as_str(), "Alerts");
+        assert_eq!(bench.queues.try_recv().unwrap().0.as_str(), "Alerts");
     }
 
     #[test]
@@ -233,6 +237,13 @@ pub(super) mod tests {
         std::fs::create_dir(dir.path().join("missing")).unwrap();
         bench.outlet.write(&line("debug"));
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn only_a_terminal_has_colour_and_no_color_forbids_it() {
+        let check = |is_terminal, no_color: Option<&str>| has_colour(is_terminal, no_color.map(OsStr::new));
+        assert!(check(true, None) && check(true, Some("")));
+        assert!(!check(true, Some("1")) && !check(false, None));
     }
 
     #[test]

@@ -13,15 +13,9 @@ use crate::value::Map;
 /// How many lines wait for the daemon: some seconds of a chatty task, a few hundred KiB at most.
 pub const QUEUE_LINES: usize = 1024;
 
-/// A line that is for a queue.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueueLine {
-    /// Which queue.
-    pub queue: QueueName,
-    /// The message: `channel`, `level`, `text`, `time` (seconds since 1970), `pid`, `task` if a task said it, and
-    /// `dropped` if so many lines before this one found no room.
-    pub fields: Map,
-}
+/// A line that is for a queue, and the fields of its message: `channel`, `level`, `text`, `time` (seconds since 1970),
+/// `pid`, `task` if a task said it, and `dropped` if so many lines before this one found no room.
+pub type QueueLine = (QueueName, Map);
 
 /// Where lines for queues go in.
 #[derive(Debug)]
@@ -48,7 +42,7 @@ impl QueueLines {
     /// Never waits.
     pub(super) fn offer(&self, queue: &QueueName, line: &Line) -> Offered {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        match self.tx.try_send(QueueLine { queue: queue.clone(), fields: fields_of(line, dropped) }) {
+        match self.tx.try_send((queue.clone(), fields_of(line, dropped))) {
             Ok(()) => Offered::Done,
             Err(TrySendError::Full(_)) => {
                 self.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
@@ -96,7 +90,7 @@ mod tests {
         let expected = fields! {
             channel: "alert", level: "warning", text: "hot", time: 1_795_306_813, pid: 7, task: "Example1",
         };
-        assert_eq!(rx.try_recv().unwrap(), QueueLine { queue, fields: expected });
+        assert_eq!(rx.try_recv().unwrap(), (queue, expected));
     }
 
     #[test]
@@ -106,10 +100,10 @@ mod tests {
         for _ in 0..QUEUE_LINES + 3 {
             assert_eq!(lines.offer(&queue, &line("x")), Offered::Done);
         }
-        assert_eq!(rx.try_recv().unwrap().fields.get("dropped"), None);
+        assert_eq!(rx.try_recv().unwrap().1.get("dropped"), None);
         lines.offer(&queue, &line("next"));
         let last = std::iter::from_fn(|| rx.try_recv().ok()).last().unwrap();
-        assert_eq!(last.fields.get("dropped"), Some(&Value::from(3)));
+        assert_eq!(last.1.get("dropped"), Some(&Value::from(3)));
     }
 
     #[test]

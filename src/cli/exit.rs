@@ -4,6 +4,7 @@
 //! 78 come again until somebody changes something, 75 is worth another try.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::channel::ChannelError;
@@ -60,9 +61,16 @@ impl Failure {
     /// Says it on standard error as `program: text`; returns the code.
     #[must_use]
     pub fn report(&self, program: &str) -> Exit {
-        eprintln!("{program}: {}", self.text);
+        complain(program, &self.text);
         self.exit
     }
+}
+
+/// Says something on standard error as `program: text`.
+pub(super) fn complain(program: &str, text: impl fmt::Display) {
+    // Where standard error is closed nobody is left to tell, and the code says the most important; `eprintln!` would
+    // panic and take that too.
+    drop(writeln!(io::stderr(), "{program}: {text}"));
 }
 
 impl From<NameError> for Failure {

@@ -7,9 +7,9 @@
 
 mod exit;
 mod message_text;
-mod multimodule;
 mod open_transit;
 mod options;
+mod program;
 mod qtrans;
 mod rtrans;
 mod strans;
@@ -17,8 +17,8 @@ mod version;
 mod waiting;
 
 pub use exit::{Exit, Failure};
-pub use multimodule::multimodule_main;
 pub use options::Options;
+pub use program::multimodule_main;
 pub use qtrans::qtrans_main;
 pub use rtrans::rtrans_main;
 pub use strans::strans_main;

@@ -27,9 +27,10 @@ Examples:
                                       forwards => [ { qname => 'Example2' } ] } ] } }
 
   multimodule -o log:./my.log,error:2,alert:Alerts -d 1
-      Log lines to a file, errors to standard error, alerts as messages on the queue Alerts; more of them.
+      Log lines go to a file, alerts become messages on the queue Alerts; debugging is on.
 
-Exit codes: 0 orderly end, 64 usage, 65 data, 69 somebody else has it, 74 files, 75 try again, 78 config, 130 second Ctrl-C.";
+Exit codes: 0 orderly end, 64 usage, 65 data, 69 somebody else has it, 74 files, 75 try again,
+78 config, 130 second Ctrl-C.";
 
 /// A task daemon: many small tasks, one dependable system.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -139,6 +140,15 @@ mod tests {
         ] {
             let refusal = read(&words).unwrap_err().to_string();
             assert!(refusal.contains(reason), "{words:?}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_command_lines() {
+        let lines: Vec<_> = EXAMPLES.lines().filter_map(|line| line.strip_prefix("  multimodule ")).collect();
+        assert_eq!(lines.len(), 3);
+        for line in lines {
+            read(&line.split(' ').collect::<Vec<_>>()).unwrap();
         }
     }
 

@@ -22,9 +22,11 @@ Examples:
   qtrans -a          the empty ones too
   qtrans -a --json   for a program: a list of maps, with each queue's lanes
 
-`capacity` is in bytes. `full` is the larger of the shares of bytes and of messages. `-` reads: nobody does.
+`capacity` is in bytes. `full` is the larger of the shares of bytes and of messages. `-` as
+reader: nobody reads it.
 
-Exit codes: 0 done, 64 usage, 74 files (a queue that cannot be looked at is named, the others are shown).";
+Exit codes: 0 done, 64 usage, 74 files (a queue that cannot be looked at is named, the others
+are shown).";
 
 /// Lists queues: messages, bytes, capacity, percent full, and who reads them.
 #[derive(Debug, Parser)]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, complain};
 use super::open_transit::{TransitDir, parse};
 use super::version;
 use super::waiting::{Event, Interrupts, wait};
@@ -37,10 +37,11 @@ Examples:
   rtrans --timeout 0.5 Example1   prints what is there, and ends half a second after the last one
   rtrans Example1                 prints all until Ctrl-C
 
-A message leaves the queue when it was printed. One process reads a queue: while a daemon runs, its tasks' queues are its.
+A message leaves the queue when it was printed. One process reads a queue: while a daemon
+runs, its tasks' queues are its.
 
-Exit codes: 0 done, 64 usage, 65 a message that cannot be read, 69 another process reads the queue, 74 files,
-75 nothing came (or fewer than -c asks for) before --timeout.";
+Exit codes: 0 done, 64 usage, 65 a message that cannot be read, 69 another process reads the queue,
+74 files, 75 nothing came (or fewer than -c asks for) before --timeout.";
 
 /// Receives messages from a queue and prints them as JSON with sorted keys.
 #[derive(Debug, Parser)]
@@ -93,7 +94,7 @@ fn receive(words: &Words) -> Result<Exit, Failure> {
     let interrupts = Interrupts::watch()?;
     let transit = words.transit.open()?;
     if let Some(hint) = hint(&transit, &words.queue)? {
-        eprintln!("{PROGRAM}: {hint}");
+        complain(PROGRAM, hint);
     }
     let bell = Bell::open(&transit)?;
     let description = format!("rtrans, pid {}", std::process::id());
@@ -138,7 +139,7 @@ impl Printer {
         loop {
             batch.clear();
             let taken = self.consumer.take(&mut batch)?;
-            self.consumer.incidents().iter().for_each(|incident| eprintln!("{PROGRAM}: {incident}"));
+            self.consumer.incidents().iter().for_each(|incident| complain(PROGRAM, incident));
             match self.print_all(&batch)? {
                 Progress::More => {}
                 Progress::Enough | Progress::OutputClosed => return Ok(Exit::Ok),

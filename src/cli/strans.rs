@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, complain};
 use super::message_text;
 use super::open_transit::{TransitDir, parse};
 use super::version;
 use crate::config::advice;
+use crate::fields;
 use crate::message::Message;
 use crate::name::QueueName;
-use crate::transit::{AppendError, Error, Outgoing, Settings, Transit};
+use crate::transit::{AppendError, Error, Outgoing, Overflow, Settings, Transit};
 
 const PROGRAM: &str = "strans";
 
@@ -23,6 +24,10 @@ const LANE_WAIT: Duration = Duration::from_secs(1);
 /// How often a full queue is looked at again: seldom enough to cost nothing, often enough not to be noticed.
 const FULL_RETRY: Duration = Duration::from_millis(20);
 
+/// The queue of messages that went nowhere else, and the field that says why one is there.
+const DEAD: &str = "dead";
+const WHY: &str = ".dead";
+
 const EXAMPLES: &str = "\
 Examples (all four messages are the same):
   strans '<new_ct=>999>' Example1
@@ -31,9 +36,11 @@ Examples (all four messages are the same):
   strans '(new_ct: 999)' Example1
   echo '{\"text\": \"from a pipe\"}' | strans - Example1
 
-The message survives every crash once strans has ended with 0. If nobody reads the queue, it waits there.
+The message survives every crash once strans has ended with 0. If nobody reads the queue,
+it waits there.
 
-Exit codes: 0 kept, 64 usage, 65 no message or too large, 69 other hosts, 74 files, 75 the queue stayed full.";
+Exit codes: 0 kept, 64 usage, 65 no message or too large, 69 other hosts, 74 files,
+75 the queue stayed full.";
 
 /// Puts one message on a queue.
 #[derive(Debug, Parser)]
@@ -59,7 +66,7 @@ pub fn strans_main() -> ExitCode {
     match sent {
         Ok(hint) => {
             if let Some(hint) = hint {
-                eprintln!("{PROGRAM}: {hint}");
+                complain(PROGRAM, hint);
             }
             Exit::Ok.into()
         }
@@ -75,17 +82,25 @@ fn send(words: Words) -> Result<Option<String>, Failure> {
     }
     let message = message_text::read(words.message, std::io::stdin())?;
     let transit = words.transit.open()?;
-    append(&transit, &words.queue, &message)?;
-    Ok(hint(&transit, &words.queue)?)
+    match append(&transit, &words.queue, &message)? {
+        Kept::InQueue => Ok(hint(&transit, &words.queue)?),
+        Kept::InDead { reason } => Ok(Some(format!("{reason}; the message is kept there"))),
+    }
+}
+
+/// Where a message is now.
+enum Kept {
+    InQueue,
+    InDead { reason: String },
 }
 
 /// Appends, waiting for room as long as the queue's settings say.
-fn append(transit: &Transit, queue: &QueueName, message: &Message) -> Result<(), Failure> {
+fn append(transit: &Transit, queue: &QueueName, message: &Message) -> Result<Kept, Failure> {
     let out = Outgoing { stamp: message.stamp(), tag: None, body: message.encoded()? };
     let begin = Instant::now();
     loop {
         match transit.append_once(queue, &out, LANE_WAIT) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(Kept::InQueue),
             Err(full @ AppendError::Full { .. }) => {
                 let most = transit.settings(queue)?.unwrap_or_else(Settings::default).block_timeout;
                 if begin.elapsed() >= most {
@@ -95,9 +110,27 @@ fn append(transit: &Transit, queue: &QueueName, message: &Message) -> Result<(),
                 }
                 std::thread::sleep(FULL_RETRY.min(most));
             }
+            Err(diverted @ AppendError::DeadLetter { .. }) => {
+                let reason = diverted.to_string();
+                bury(transit, queue, message, &reason)?;
+                return Ok(Kept::InDead { reason });
+            }
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Puts a message that its queue diverts into `dead`, which drops its oldest rather than to be full.
+fn bury(transit: &Transit, queue: &QueueName, message: &Message, reason: &str) -> Result<(), Failure> {
+    let dead = QueueName::new(DEAD)?;
+    if transit.settings(&dead)?.is_none() {
+        transit.set_settings(&dead, &Settings { overflow: Overflow::DropOldest, ..Settings::default() })?;
+    }
+    let mut fields = message.fields().clone();
+    fields.insert(WHY, fields! { task: queue.as_str(), reason: reason });
+    let letter = Message::stamped(message.stamp(), fields);
+    let out = Outgoing { stamp: letter.stamp(), tag: None, body: letter.encoded()? };
+    Ok(transit.append_once(&dead, &out, LANE_WAIT)?)
 }
 
 /// Says so when nobody reads the queue, and which one may be meant.
