@@ -188,7 +188,7 @@ impl AsFd for Bell {
 }
 
 impl AsRawFd for Bell {
-    /// The same, for tokio's `AsyncFd`; it is closed with the bell.
+    /// The same; it is closed with the bell.
     fn as_raw_fd(&self) -> RawFd {
         self.fifo.as_raw_fd()
     }

@@ -9,13 +9,16 @@
 //! whoever consumes next.
 
 use std::fmt;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::bell::{Bell, Waker};
 use super::error::Error;
@@ -122,6 +125,8 @@ pub struct Consumer {
     replaced: bool,
     /// Messages taken since there was last nothing to take.
     drained: usize,
+    /// For `wait`: ticks each second.
+    heartbeat: Option<TimerFd>,
     incidents: Vec<Incident>,
 }
 
@@ -137,7 +142,17 @@ impl Consumer {
             source.queue.set_settings(settings)?;
         }
         let (name, reader) = (name.clone(), reader.clone());
-        Ok(Self { transit, reader, name, source, old: None, replaced: false, drained: 0, incidents: Vec::new() })
+        Ok(Self {
+            transit,
+            reader,
+            name,
+            source,
+            old: None,
+            replaced: false,
+            drained: 0,
+            heartbeat: None,
+            incidents: Vec::new(),
+        })
     }
 
     /// The queue.
@@ -264,27 +279,45 @@ impl Consumer {
         if !self.prepare_sleep() {
             return Ok(Wake::Look);
         }
-        let end = Instant::now() + timeout.min(LONGEST_WAIT);
-        loop {
-            // Rounded up: a wait of 0 ms before the end would spin.
-            let left = end.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
-            let left = PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX));
-            let mut fds = [PollFd::new(self.reader.bell.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, left) {
-                Ok(0) => break,
-                Ok(_) => {
-                    let fail = |source| Error::io(self.source.queue.directory.path(), source);
-                    self.reader.bell.ring_pending().map_err(fail)?;
-                    return Ok(Wake::Look);
-                }
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Error::io(self.source.queue.directory.path(), errno)),
-            }
+        if self.poll(timeout)? {
+            return Ok(Wake::Look);
         }
         if self.source.has_something() {
             self.reader.bell.count_late(1);
         }
         Ok(Wake::TimedOut)
+    }
+
+    /// Waits for the bell: true when it rang.
+    fn poll(&mut self, timeout: Duration) -> Result<bool, Error> {
+        let fail = |error| Error::io(self.source.queue.directory.path(), error);
+        let heartbeat = match &self.heartbeat {
+            Some(heartbeat) => heartbeat,
+            None => self.heartbeat.insert(heartbeat().map_err(fail)?),
+        };
+        // A time-out of its own for each wait would set a timer each time, which in a virtual machine costs more
+        // than the wake-up.
+        let short =
+            (timeout < LONGEST_WAIT).then(|| u16::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u16::MAX));
+        let timeout = short.map_or(PollTimeout::NONE, PollTimeout::from);
+        let mut fds = [
+            PollFd::new(self.reader.bell.as_fd(), PollFlags::POLLIN),
+            PollFd::new(heartbeat.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, timeout) {
+            // A signal is a reason to look, too.
+            Ok(0) => return Ok(false),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(fail(errno.into())),
+        }
+        if fds[0].any() == Some(true) {
+            self.reader.bell.ring_pending().map_err(fail)?;
+            return Ok(true);
+        }
+        if fds[1].any() == Some(true) {
+            heartbeat.wait().map_err(|errno| fail(errno.into()))?;
+        }
+        Ok(false)
     }
 
     /// The old files are drained: opens those that the path names now, which are made where there are none.
@@ -299,6 +332,12 @@ impl Consumer {
         self.old = Some(old);
         if taken > 0 { Ok(taken) } else { self.source.take(batch, &mut self.incidents) }
     }
+}
+
+fn heartbeat() -> io::Result<TimerFd> {
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+    timer.set(Expiration::Interval(TimeSpec::from_duration(LONGEST_WAIT)), TimerSetTimeFlags::empty())?;
+    Ok(timer)
 }
 
 fn open_source(transit: &Arc<Inner>, name: &QueueName, reader: &Reader) -> Result<Source, Error> {
