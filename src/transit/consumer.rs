@@ -17,10 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::bell::{Bell, Waker};
+use super::bell::{Bell, LONGEST_WAIT, Waker};
 use super::error::Error;
 use super::incident::Incident;
 use super::open::Inner;
@@ -33,8 +31,8 @@ use super::source::Source;
 use crate::message::Stamp;
 use crate::name::QueueName;
 
-/// The longest wait without a look: what bounds the harm when a sender is killed between message and ring.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long a ring may take after its message before it counts as missing: a sender can lose its CPU in between.
+const RING_FOLLOWS: Duration = Duration::from_millis(100);
 
 /// A drain that took this many messages met a stream: more are on their way, and a rest brings a batch of them.
 const STREAM: usize = 8;
@@ -125,8 +123,6 @@ pub struct Consumer {
     replaced: bool,
     /// Messages taken since there was last nothing to take.
     drained: usize,
-    /// For `wait`: ticks each second.
-    heartbeat: Option<TimerFd>,
     incidents: Vec<Incident>,
 }
 
@@ -142,17 +138,7 @@ impl Consumer {
             source.queue.set_settings(settings)?;
         }
         let (name, reader) = (name.clone(), reader.clone());
-        Ok(Self {
-            transit,
-            reader,
-            name,
-            source,
-            old: None,
-            replaced: false,
-            drained: 0,
-            heartbeat: None,
-            incidents: Vec::new(),
-        })
+        Ok(Self { transit, reader, name, source, old: None, replaced: false, drained: 0, incidents: Vec::new() })
     }
 
     /// The queue.
@@ -270,7 +256,8 @@ impl Consumer {
         std::mem::take(&mut self.incidents)
     }
 
-    /// For plain threads: waits until there may be something, at most `timeout` and at most a second. Blocks.
+    /// For a plain thread: waits until there may be something, at most `timeout` and at most a second. Blocks. One
+    /// thread of a process waits so, and for one bell; consumers elsewhere in it need a waker.
     pub fn wait(&mut self, timeout: Duration) -> Result<Wake, Error> {
         if let Some(rest) = self.rest() {
             std::thread::sleep(rest.min(timeout));
@@ -279,45 +266,17 @@ impl Consumer {
         if !self.prepare_sleep() {
             return Ok(Wake::Look);
         }
-        if self.poll(timeout)? {
+        let fail = |source: io::Error| Error::io(self.source.queue.directory.path(), source);
+        let bell = &self.reader.bell;
+        let rung = if timeout < LONGEST_WAIT { poll_bell(bell, timeout) } else { bell.wait() }.map_err(fail)?;
+        if rung {
             return Ok(Wake::Look);
         }
-        if self.source.has_something() {
-            self.reader.bell.count_late(1);
+        // A sender that is at work right now has its message in before its ring: it is late only if none follows.
+        if self.source.has_something() && !poll_bell(bell, RING_FOLLOWS).map_err(fail)? {
+            bell.count_late(1);
         }
         Ok(Wake::TimedOut)
-    }
-
-    /// Waits for the bell: true when it rang.
-    fn poll(&mut self, timeout: Duration) -> Result<bool, Error> {
-        let fail = |error| Error::io(self.source.queue.directory.path(), error);
-        let heartbeat = match &self.heartbeat {
-            Some(heartbeat) => heartbeat,
-            None => self.heartbeat.insert(heartbeat().map_err(fail)?),
-        };
-        // A time-out of its own for each wait would set a timer each time, which in a virtual machine costs more
-        // than the wake-up.
-        let short =
-            (timeout < LONGEST_WAIT).then(|| u16::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u16::MAX));
-        let timeout = short.map_or(PollTimeout::NONE, PollTimeout::from);
-        let mut fds = [
-            PollFd::new(self.reader.bell.as_fd(), PollFlags::POLLIN),
-            PollFd::new(heartbeat.as_fd(), PollFlags::POLLIN),
-        ];
-        match poll(&mut fds, timeout) {
-            // A signal is a reason to look, too.
-            Ok(0) => return Ok(false),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(fail(errno.into())),
-        }
-        if fds[0].any() == Some(true) {
-            self.reader.bell.ring_pending().map_err(fail)?;
-            return Ok(true);
-        }
-        if fds[1].any() == Some(true) {
-            heartbeat.wait().map_err(|errno| fail(errno.into()))?;
-        }
-        Ok(false)
     }
 
     /// The old files are drained: opens those that the path names now, which are made where there are none.
@@ -334,10 +293,17 @@ impl Consumer {
     }
 }
 
-fn heartbeat() -> io::Result<TimerFd> {
-    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-    timer.set(Expiration::Interval(TimeSpec::from_duration(LONGEST_WAIT)), TimerSetTimeFlags::empty())?;
-    Ok(timer)
+/// Waits for a ring: whether there was one in time.
+fn poll_bell(bell: &Bell, timeout: Duration) -> io::Result<bool> {
+    // Rounded up, so that a short wait is not a spin.
+    let timeout = PollTimeout::from(u16::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u16::MAX));
+    match poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], timeout) {
+        Ok(0) => Ok(false),
+        Ok(_) => Ok(bell.ring_pending()? > 0),
+        // A signal is a reason to look, too.
+        Err(Errno::EINTR) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn open_source(transit: &Arc<Inner>, name: &QueueName, reader: &Reader) -> Result<Source, Error> {

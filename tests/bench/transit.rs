@@ -30,14 +30,19 @@ fn main() -> Fallible<()> {
         let end: Vec<&str> = arguments[at + 1..].iter().map(String::as_str).collect();
         return other_end(&end);
     }
+    let wanted = |row: &str| arguments.iter().skip(1).all(|only| only.starts_with("--") || row.contains(only.as_str()));
     if arguments.iter().any(|argument| argument == "--profile") {
         // Ours alone, for `perf record`.
         for _ in 0..10 {
-            println!("{:.2} M/s", stream_transit()?);
+            if wanted("stream") {
+                println!("{:.2} M/s", stream_transit()?);
+            }
+            if wanted("round trip") {
+                println!("{:.2} µs", round_trips("echo")?);
+            }
         }
         return Ok(());
     }
-    let wanted = |row: &str| arguments.iter().skip(1).all(|only| only.starts_with("--") || row.contains(only.as_str()));
     let mut rows = Vec::new();
     if wanted("stream") {
         let (ours, peer) = (|| stream_transit().expect("transit"), || stream_sysv().expect("sysv"));
