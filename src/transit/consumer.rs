@@ -20,13 +20,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::bell::{Bell, Waker};
 use super::error::Error;
 use super::incident::Incident;
+use super::open::Inner;
 use super::protocol::Mark;
 use super::queue::Queue;
 use super::record::Tag;
 use super::settings::Settings;
 use super::slot::LaneId;
 use super::source::Source;
-use super::transit::Inner;
 use crate::message::Stamp;
 use crate::name::QueueName;
 

@@ -94,7 +94,7 @@ impl Lane {
         assert!(mark.count >= mark.position, "a count is never older than its position");
         while *read < mark.position {
             *read += 1;
-            let said = self.place(*read).with(|place| unsafe_read(place));
+            let said = self.place(*read).with(unsafe_read);
             assert_eq!(said, *read, "what is read is what was written");
             publish::<M>(&self.finished, &self.finished_count, Mark { position: *read, count: *read });
         }
