@@ -1,7 +1,7 @@
 %% Sends fresh maps of six keys from one process to another, as the source of inprocess.rs does.
 %%
 %% Reads a number of messages per line, and answers with the microseconds that they took.
--module(peer).
+-module(bench_peer).
 -export([start/0]).
 
 start() -> spawn(fun() -> serve(open_port({fd, 0, 1}, [{line, 80}])) end).
