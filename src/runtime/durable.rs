@@ -34,8 +34,8 @@ pub(super) struct Durable {
     visit: Vec<Taken>,
     /// Inputs that were given up after a panic, until a record is past them.
     left_out: HashSet<(LaneId, u64)>,
-    /// A quarter of the queue's bound: so much taken and not committed asks for a commit.
-    pressure_bytes: u64,
+    /// A quarter of the queue's bound, in bytes and in messages: so much taken and not committed asks for a commit.
+    pressure: (u64, u64),
     owner: OwnerLock,
 }
 
@@ -125,7 +125,7 @@ impl Durable {
             batch: VecDeque::new(),
             visit: Vec::new(),
             left_out: HashSet::new(),
-            pressure_bytes: opening.settings.max_bytes / 4,
+            pressure: (opening.settings.max_bytes / 4, opening.settings.max_messages / 4),
             owner,
         };
         Ok((durable, differences))
@@ -170,7 +170,10 @@ impl Durable {
 
     /// Whether so much is taken and not committed that the queue needs room.
     pub(super) fn pressed(&self) -> bool {
-        self.consumer.unfinished_bytes() > self.pressure_bytes || self.ledger.is_full()
+        let (bytes, messages) = self.pressure;
+        self.consumer.unfinished_bytes() > bytes
+            || self.consumer.unfinished_messages() > messages
+            || self.ledger.is_full()
     }
 
     /// The record of now, for a state of this text.

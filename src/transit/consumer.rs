@@ -229,6 +229,12 @@ impl Consumer {
         (std::mem::take(&mut self.drained) >= STREAM).then_some(REST)
     }
 
+    /// How many messages were taken and not finished: room that senders still lack.
+    #[must_use]
+    pub fn unfinished_messages(&self) -> u64 {
+        self.source.unfinished_messages() + self.old.as_ref().map_or(0, Source::unfinished_messages)
+    }
+
     /// Before a wait: true when there is nothing to take, and the next sender will ring; false when there is
     /// something.
     pub fn prepare_sleep(&mut self) -> bool {

@@ -136,6 +136,10 @@ impl Source {
         self.lanes.iter().map(|lane| lane.read.position.saturating_sub(lane.finished.position)).sum()
     }
 
+    pub(super) fn unfinished_messages(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.read.count.saturating_sub(lane.finished.count)).sum()
+    }
+
     fn collect(&mut self) {
         let used = self.by_slot.len().max(self.queue.index.slots()).div_ceil(64);
         for (word, pending) in self.queue.index.bits().iter().zip(&mut self.pending).take(used) {

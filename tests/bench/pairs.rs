@@ -19,15 +19,15 @@ pub(crate) enum Better {
 #[derive(Debug)]
 pub(crate) struct Row {
     /// What is compared.
-    pub name: String,
+    pub(crate) name: String,
     /// The unit of the figures.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// Which way is better.
-    pub better: Better,
+    pub(crate) better: Better,
     /// The ratio ours/peer that is asked for, if any: at least, for [`Better::Higher`]; at most, else.
-    pub bar: Option<f64>,
+    pub(crate) bar: Option<f64>,
     /// Ours and the peer's figure, pair by pair.
-    pub pairs: Vec<(f64, f64)>,
+    pub(crate) pairs: Vec<(f64, f64)>,
 }
 
 impl Row {
