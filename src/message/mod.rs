@@ -37,10 +37,10 @@ pub struct Message {
     faces: Arc<Faces>,
 }
 
-#[derive(Default)]
-struct Faces {
-    parsed: OnceLock<Map>,
-    encoded: OnceLock<Bytes>,
+/// The face it was made with, and the other one when somebody has asked for it.
+enum Faces {
+    Parsed { fields: Map, encoded: OnceLock<Bytes> },
+    Encoded { body: Bytes, parsed: OnceLock<Map> },
 }
 
 impl Message {
@@ -53,13 +53,13 @@ impl Message {
     /// A message of `fields` with the stamp it has already.
     #[must_use]
     pub fn stamped(stamp: Stamp, fields: Map) -> Self {
-        Self { stamp, faces: Arc::new(Faces { parsed: OnceLock::from(fields), encoded: OnceLock::new() }) }
+        Self { stamp, faces: Arc::new(Faces::Parsed { fields, encoded: OnceLock::new() }) }
     }
 
     /// The message of a record: `body` is checked once, and parsed only when somebody asks for its fields.
     pub fn from_encoded(stamp: Stamp, body: Bytes) -> Result<Self, CodecError> {
         codec::check(&body)?;
-        Ok(Self { stamp, faces: Arc::new(Faces { parsed: OnceLock::new(), encoded: OnceLock::from(body) }) })
+        Ok(Self { stamp, faces: Arc::new(Faces::Encoded { body, parsed: OnceLock::new() }) })
     }
 
     /// Which message it is, and when it was made.
@@ -77,53 +77,62 @@ impl Message {
     /// Looks at the fields in whichever face there is.
     #[must_use]
     pub fn view(&self) -> MapView<'_> {
-        match (self.faces.parsed.get(), self.faces.encoded.get()) {
-            (Some(map), _) => MapView::of(map),
-            (None, Some(bytes)) => codec::read_map(bytes),
-            (None, None) => unreachable!("a message is made with one face and keeps it"),
+        match &*self.faces {
+            Faces::Parsed { fields, .. } => MapView::of(fields),
+            Faces::Encoded { body, parsed } => match parsed.get() {
+                Some(fields) => MapView::of(fields),
+                None => codec::read_map(body),
+            },
         }
     }
 
     /// The fields, parsed at the first call.
     #[must_use]
     pub fn fields(&self) -> &Map {
-        self.faces.parsed.get_or_init(|| match self.faces.encoded.get() {
-            Some(bytes) => codec::read_map(bytes).to_map(),
-            None => unreachable!("a message is made with one face and keeps it"),
-        })
+        match &*self.faces {
+            Faces::Parsed { fields, .. } => fields,
+            Faces::Encoded { body, parsed } => parsed.get_or_init(|| codec::read_map(body).to_map()),
+        }
     }
 
     /// The fields for whoever changes them: moved out if nobody shares them, else copied.
     #[must_use]
     pub fn into_fields(self) -> Map {
         match Arc::try_unwrap(self.faces) {
-            Ok(mut faces) => match (faces.parsed.take(), faces.encoded.take()) {
-                (Some(map), _) => map,
-                (None, Some(bytes)) => codec::read_map(&bytes).to_map(),
-                (None, None) => unreachable!("a message is made with one face and keeps it"),
-            },
+            Ok(Faces::Parsed { fields, .. }) => fields,
+            Ok(Faces::Encoded { body, mut parsed }) => {
+                parsed.take().unwrap_or_else(|| codec::read_map(&body).to_map())
+            }
             Err(faces) => Self { stamp: self.stamp, faces }.fields().clone(),
         }
     }
 
     /// The encoded body, made at the first call. Fails when the fields are nested too deep.
     pub fn encoded(&self) -> Result<&Bytes, CodecError> {
-        if let Some(bytes) = self.faces.encoded.get() {
-            return Ok(bytes);
+        let (fields, encoded) = match &*self.faces {
+            Faces::Encoded { body, .. } => return Ok(body),
+            Faces::Parsed { fields, encoded } => (fields, encoded),
+        };
+        if let Some(body) = encoded.get() {
+            return Ok(body);
         }
-        let mut bytes = Vec::with_capacity(256);
-        codec::write_map(self.fields(), &mut bytes)?;
-        Ok(self.faces.encoded.get_or_init(|| Bytes::from(bytes)))
+        let mut body = Vec::with_capacity(256);
+        codec::write_map(fields, &mut body)?;
+        Ok(encoded.get_or_init(|| Bytes::from(body)))
     }
 
     /// The encoded body if this message has that face; else it is written to `scratch`, for a caller that needs
     /// the bytes only once. Fails when the fields are nested too deep.
     pub fn encode_to<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
-        if let Some(bytes) = self.faces.encoded.get() {
-            return Ok(bytes);
-        }
+        let fields = match &*self.faces {
+            Faces::Encoded { body, .. } => return Ok(body),
+            Faces::Parsed { fields, encoded } => match encoded.get() {
+                Some(body) => return Ok(body),
+                None => fields,
+            },
+        };
         scratch.clear();
-        codec::write_map(self.fields(), scratch)?;
+        codec::write_map(fields, scratch)?;
         Ok(scratch)
     }
 

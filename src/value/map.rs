@@ -1,5 +1,7 @@
 //! A map of values by name.
 
+use std::cmp::Ordering;
+
 use super::{Text, Value};
 
 /// Up to this many entries a scan beats halving: the keys of a small map fill a few cache lines.
@@ -38,19 +40,38 @@ impl Map {
         Self(entries)
     }
 
-    /// A map of these entries, with room for what the framework adds to a message: `source`, `previous_source`.
+    /// A map of what `fields!` names, which is told whether the keys ascend. There is room for the `source` and
+    /// the `previous_source` that an emitted message gets.
+    #[doc(hidden)]
     #[must_use]
-    pub fn from_array<const N: usize>(entries: [(Text, Value); N]) -> Self {
-        let mut map = Vec::with_capacity(N + 2);
-        map.extend(entries);
-        Self::from_entries(map)
+    #[inline]
+    pub fn of_fields<const N: usize>(ascending: bool, fields: [(Text, Value); N]) -> Self {
+        let mut entries = Vec::with_capacity(N + 2);
+        entries.extend(fields);
+        debug_assert!(!ascending || entries.is_sorted_by(|a: &(Text, Value), b| a.0 < b.0), "see `ascending`");
+        if ascending { Self(entries) } else { Self::from_entries(entries) }
     }
 
     fn find(&self, key: &str) -> Result<usize, usize> {
         if self.0.len() <= SCAN_ENTRIES {
-            return self.scan(key).ok_or_else(|| self.0.partition_point(|(have, _)| have.as_str() < key));
+            return self.scan_for_place(key);
         }
         self.0.binary_search_by(|(have, _)| have.as_str().cmp(key))
+    }
+
+    /// One pass, also for a key that is missing. Most keys differ in their first byte.
+    #[inline]
+    fn scan_for_place(&self, key: &str) -> Result<usize, usize> {
+        let key = key.as_bytes();
+        for (at, (have, _)) in self.0.iter().enumerate() {
+            let have = have.as_bytes();
+            match have.first().cmp(&key.first()).then_with(|| have.cmp(key)) {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(at),
+                Ordering::Greater => return Err(at),
+            }
+        }
+        Err(self.0.len())
     }
 
     #[inline]

@@ -14,6 +14,8 @@ mod typed;
 mod view;
 
 pub use compact_str::CompactString as Text;
+#[doc(hidden)]
+pub use fields::ascending;
 pub use map::Map;
 pub use probe::fields_of;
 pub use typed::{NoValueError, Part, TypeFault, from_map, from_value, from_view, to_value};
