@@ -61,7 +61,8 @@ fn this_program_can_be_a_daemon() {
     std::process::exit(i32::from(ended.is_err()));
 }
 
-/// Remembers every number it hears, in order and by sender; fails, panics and blocks as it is told. Stateful.
+/// Remembers every number it hears, in order and by sender, and emits it; fails, panics and blocks as it is told.
+/// Stateful. A state in which a `stranger` was heard it does not take back.
 #[derive(Default)]
 struct Counter {
     handled: u64,
@@ -82,6 +83,10 @@ impl Task for Counter {
     type Config = Config;
     type State = Heard;
 
+    fn check(state: &Heard) -> Result {
+        if state.0.contains_key("stranger") { Err("a stranger was heard".into()) } else { Ok(()) }
+    }
+
     async fn start(&mut self, ctx: &mut Context<Self>) -> Result {
         println!("Counter: started {}", ctx.config.label);
         Ok(())
@@ -92,7 +97,9 @@ impl Task for Counter {
         if let (Some(from), Some(n)) = (text(&message, "from"), number(&message, "n")) {
             ctx.state.0.entry(from).or_default().push(n);
         }
-        ctx.emit(fields! { text: "emitted" });
+        ctx.emit(
+            fields! { text: "emitted", from: text(&message, "from").unwrap_or_default(), n: number(&message, "n") },
+        );
         obey(&message)?;
         let heard: usize = ctx.state.0.values().map(Vec::len).sum();
         println!("Counter: has heard {heard}.");
