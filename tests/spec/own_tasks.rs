@@ -3,6 +3,7 @@
 //! The binary knows only the tasks that are compiled in, and none of those fails on purpose.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use multimodule::daemon::{self, DaemonOptions};
 use multimodule::name::QueueName;
 use multimodule::runtime::Registry;
 use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, View, fields};
+
+use tokio::time::timeout;
 
 use crate::daemon::DaemonBuilder;
 use crate::world::World;
@@ -133,7 +136,8 @@ impl Task for Echo {
         let text = text(&message, "text").unwrap_or_default();
         if let Some(wait) = number(&message, "wait_ms") {
             println!("{}: took {text}", ctx.name());
-            tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())).await;
+            // Nothing comes: this is a wait that holds up the task and not its thread.
+            let _timed_out = timeout(Duration::from_millis(wait.unsigned_abs()), pending::<()>()).await;
         }
         println!("{}: {text}.", ctx.name());
         Ok(())

@@ -114,7 +114,7 @@ fn hear_numbers_under_kills(counter: &str) -> (World, i64) {
 /// What Counter emitted, by the sender of what caused it.
 fn emitted(world: &World) -> BTreeMap<String, Vec<i64>> {
     let mut emitted: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for message in world.take("Sink", usize::try_from(world.waiting("Sink")).unwrap(), SOON) {
+    for message in world.take("Sink", usize::try_from(world.waiting("Sink")).expect("64 bits"), SOON) {
         let field = |key| message.get(key).map(|value| value.view());
         let (from, n) = (field("from").and_then(|from| from.as_text()), field("n").and_then(|n| n.as_i64()));
         emitted.entry(from.expect("a text").to_owned()).or_default().push(n.expect("a number"));
@@ -171,7 +171,7 @@ fn a_transform_message_changes_the_state_and_is_not_delivered() {
 
 #[test]
 fn a_state_file_that_is_cut_in_half_or_damaged_loses_nothing_while_another_is_whole() {
-    for spoil in [cut_in_half, damage] as [fn(&_); 2] {
+    for spoil in [cut_in_half, damage] as [fn(&Path); 2] {
         let world = World::new();
         run_once(&world, 1);
         run_once(&world, 2);
@@ -183,11 +183,11 @@ fn a_state_file_that_is_cut_in_half_or_damaged_loses_nothing_while_another_is_wh
 
 #[test]
 fn a_damaged_record_is_kept_aside_and_what_the_older_one_misses_and_may_repeat_is_told() {
-    for spoil in [cut_in_half, damage] as [fn(&_); 2] {
+    for spoil in [cut_in_half, damage] as [fn(&Path); 2] {
         let world = World::new();
         run_once(&world, 1);
         run_once(&world, 2);
-        world.newest_records("Counter").iter().for_each(spoil);
+        world.newest_records("Counter").iter().for_each(|path| spoil(path));
         let daemon = run_seldom(&world);
         daemon.wait_for("1 messages from anon:0 are missing in this state", SOON);
         daemon.wait_for("up to 1 messages to Sink may go out again", SOON);
@@ -223,7 +223,7 @@ fn a_state_restored_from_last_week_says_what_it_misses() {
     let last_week = world.keep_records("Counter");
     run_once(&world, 2);
     run_once(&world, 3);
-    world.records("Counter").iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    world.remove_records("Counter");
     last_week.restore();
     let daemon = run_seldom(&world);
     daemon.wait_for("2 messages from anon:0 are missing in this state", SOON);
@@ -238,7 +238,7 @@ fn a_task_without_a_good_record_is_not_started_and_the_error_says_what_to_do() {
     let world = World::new();
     let config = "{ Counter => {}, Echo => {} }";
     run_once(&world, 1);
-    world.records("Counter").iter().for_each(damage);
+    world.records("Counter").iter().for_each(|path| damage(path));
     let damaged = world.keep_records("Counter");
     let daemon = world.own_daemon(config).start();
     let line = daemon.wait_for("task Counter is not started, for none of its records is good", SOON);
@@ -255,12 +255,7 @@ fn a_task_without_a_good_record_is_not_started_and_the_error_says_what_to_do() {
     assert!(damaged.is_untouched());
     assert_eq!(world.waiting("Counter"), 1, "its messages wait");
     // What the error says helps.
-    remove_all(&world.state(), &world.records("Counter"));
+    world.remove_records("Counter");
     let daemon = world.own_daemon(config).start();
     daemon.wait_for("has heard 1.", SOON);
-}
-
-fn remove_all(state: &Path, records: &[std::path::PathBuf]) {
-    assert_eq!(records.len(), 3, "{}", state.display());
-    records.iter().for_each(|path| std::fs::remove_file(path).unwrap());
 }

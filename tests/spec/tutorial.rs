@@ -23,7 +23,7 @@ fn run(world: &World) -> Daemon {
 fn numbers(daemon: &Daemon) -> Vec<i64> {
     let lines = daemon.lines();
     let printed = lines.iter().filter_map(|line| line.text.strip_prefix(HOWDY));
-    printed.map(|rest| rest.strip_suffix(" (howdy)").expect("the outstr follows").parse().unwrap()).collect()
+    printed.map(|rest| rest.strip_suffix(" (howdy)").expect("the outstr follows").parse().expect("a count")).collect()
 }
 
 #[test]
