@@ -72,6 +72,18 @@ fn with_delivery_exactly_once_what_a_message_causes_goes_out_once_whenever_the_d
     }
 }
 
+#[test]
+fn with_delivery_exactly_once_an_orderly_end_holds_nothing_back() {
+    let world = World::new();
+    let once = SELDOM.replacen('{', "{ delivery => 'exactly_once',", 1);
+    let daemon = world.own_daemon(&format!("{{ {once}, {ROUTER} }}")).start();
+    world.send("{from => 'a', n => 1}", "Counter");
+    daemon.wait_for("has heard 1.", SOON);
+    assert_eq!(world.waiting("Sink"), 0, "it waits for its record");
+    end(&daemon);
+    assert_eq!(emitted(&world)["a"], [1]);
+}
+
 const SENDERS: [&str; 3] = ["a", "b", "c"];
 
 /// Three senders send while the daemon is killed again and again; the state must count every number once, in its
@@ -88,11 +100,13 @@ fn hear_numbers_under_kills(counter: &str) -> (World, i64) {
                 let world = &world;
                 scope.spawn(move || send_numbers(world, sender, round * EACH..(round + 1) * EACH));
             }
-            // The first is killed while it starts, the others somewhere among this round's messages.
+            // Two are killed while they start, the others somewhere among this round's messages.
             let sent = SENDERS.len() as u64 * EACH.unsigned_abs();
             let target = round.unsigned_abs() * sent + random(sent) + 1;
-            if round > 0 {
-                daemon.wait_for(&format!("has heard {target}."), SOON);
+            match round {
+                0 => {}
+                4 => _ = daemon.wait_for("Counter: started", SOON),
+                _ => _ = daemon.wait_for(&format!("has heard {target}."), SOON),
             }
             daemon.kill();
             assert_eq!(daemon.exit(SOON), Exit::Signal(9));
