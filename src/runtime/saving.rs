@@ -200,6 +200,10 @@ impl Shell {
             Ok(state) => self.save(state).await,
             Err(reason) => Err(format!("its state cannot be written as RON: {reason}")),
         };
+        // What the last record holds back goes out now, and not at the next start, which may be far.
+        if let Some(appended) = self.durable().map(Durable::append_outbox) {
+            self.outbox_appended(appended);
+        }
         if let Some(durable) = self.durable() {
             durable.committer.checkpoint(Instant::now());
         }

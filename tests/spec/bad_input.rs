@@ -166,15 +166,19 @@ fn a_transit_directory_of_someone_else_or_that_cannot_be_written_is_refused_with
 }
 
 #[test]
-fn a_state_directory_that_is_removed_under_way_is_reported() {
+fn a_state_directory_that_is_removed_under_way_is_reported_and_its_messages_wait() {
     let world = World::new();
     let daemon = world.own_daemon(COUNTER).start();
+    daemon.wait_for("Counter: started", SOON);
+    fs::remove_dir_all(world.state()).unwrap();
     world.send("{from => 'a', n => 1}", "Counter");
     daemon.wait_for("has heard 1.", SOON);
-    fs::remove_dir_all(world.state()).unwrap();
-    daemon.wait_for("[ERROR] Counter:", SOON);
+    daemon.wait_for("[ERROR] Counter: its state could not be saved", SOON);
     world.send("{text => 'the others run'}", "Echo");
     daemon.wait_for("Echo: the others run.", SOON);
+    daemon.interrupt();
+    assert_ne!(daemon.exit_code(SOON), 0);
+    assert_eq!(world.waiting("Counter"), 1, "what is in no record is still in the queue");
 }
 
 #[test]

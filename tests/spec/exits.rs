@@ -108,3 +108,14 @@ fn the_daemon_may_open_as_many_files_as_the_kernel_lets_it() {
     let mut words = line.split_whitespace();
     assert_eq!(words.next(), words.next(), "{line}");
 }
+
+#[test]
+fn without_a_config_it_says_on_a_terminal_that_it_waits_for_one() {
+    let world = World::new();
+    // The end is asked for before the start, so that the terminal's program ends by itself.
+    world.send("{'.multimodule' => {control => [{type => 'cleanly_exit'}]}}", "MultiModule_control");
+    let typed = env!("CARGO_BIN_EXE_multimodule");
+    let outcome = world.run("script", &["-qec", typed, "/dev/null"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stdout.contains("waiting for one on the control queue MultiModule_control"), "{outcome:?}");
+}

@@ -3,6 +3,7 @@
 //! The binary knows only the tasks that are compiled in, and none of those fails on purpose.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use multimodule::daemon::{self, DaemonOptions};
 use multimodule::name::QueueName;
 use multimodule::runtime::Registry;
 use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, View, fields};
+
+use tokio::time::timeout;
 
 use crate::daemon::DaemonBuilder;
 use crate::world::World;
@@ -61,7 +64,8 @@ fn this_program_can_be_a_daemon() {
     std::process::exit(i32::from(ended.is_err()));
 }
 
-/// Remembers every number it hears, in order and by sender; fails, panics and blocks as it is told. Stateful.
+/// Remembers every number it hears, in order and by sender, and emits it; fails, panics and blocks as it is told.
+/// Stateful. A state in which a `stranger` was heard it does not take back.
 #[derive(Default)]
 struct Counter {
     handled: u64,
@@ -82,6 +86,10 @@ impl Task for Counter {
     type Config = Config;
     type State = Heard;
 
+    fn check(state: &Heard) -> Result {
+        if state.0.contains_key("stranger") { Err("a stranger was heard".into()) } else { Ok(()) }
+    }
+
     async fn start(&mut self, ctx: &mut Context<Self>) -> Result {
         println!("Counter: started {}", ctx.config.label);
         Ok(())
@@ -92,7 +100,9 @@ impl Task for Counter {
         if let (Some(from), Some(n)) = (text(&message, "from"), number(&message, "n")) {
             ctx.state.0.entry(from).or_default().push(n);
         }
-        ctx.emit(fields! { text: "emitted" });
+        ctx.emit(
+            fields! { text: "emitted", from: text(&message, "from").unwrap_or_default(), n: number(&message, "n") },
+        );
         obey(&message)?;
         let heard: usize = ctx.state.0.values().map(Vec::len).sum();
         println!("Counter: has heard {heard}.");
@@ -126,7 +136,8 @@ impl Task for Echo {
         let text = text(&message, "text").unwrap_or_default();
         if let Some(wait) = number(&message, "wait_ms") {
             println!("{}: took {text}", ctx.name());
-            tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())).await;
+            // Nothing comes: this is a wait that holds up the task and not its thread.
+            let _timed_out = timeout(Duration::from_millis(wait.unsigned_abs()), pending::<()>()).await;
         }
         println!("{}: {text}.", ctx.name());
         Ok(())

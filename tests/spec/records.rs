@@ -1,7 +1,7 @@
 //! The records of a world's stateful tasks: read, kept, restored and damaged.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use multimodule::name::TaskName;
 use multimodule::store::{Recovered, TaskStore};
@@ -34,9 +34,14 @@ impl World {
     /// The files that hold the task's newest record: a slot, and after an orderly end the checkpoint.
     pub(crate) fn newest_records(&self, task: &str) -> Vec<PathBuf> {
         let mut paths = self.records(task);
-        let newest = paths.first().and_then(|path| number(path));
+        let newest = paths.first().and_then(number);
         paths.retain(|path| number(path) == newest);
         paths
+    }
+
+    /// Removes the task's files.
+    pub(crate) fn remove_records(&self, task: &str) {
+        self.records(task).iter().for_each(|path| fs::remove_file(path).expect("the record is there"));
     }
 
     /// Remembers the task's files.
@@ -58,7 +63,7 @@ impl Kept {
 }
 
 /// Changes a byte behind the header.
-pub(crate) fn damage(path: &PathBuf) {
+pub(crate) fn damage(path: &Path) {
     let mut bytes = read(path);
     let line = bytes.iter().position(|byte| *byte == b'\n').expect("a record begins with a line");
     bytes[line + 2] ^= 0x40;
@@ -66,12 +71,12 @@ pub(crate) fn damage(path: &PathBuf) {
 }
 
 /// Leaves the first half of the file.
-pub(crate) fn cut_in_half(path: &PathBuf) {
+pub(crate) fn cut_in_half(path: &Path) {
     let bytes = read(path);
     fs::write(path, &bytes[..bytes.len() / 2]).expect("the state directory is writable");
 }
 
-fn read(path: &PathBuf) -> Vec<u8> {
+fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

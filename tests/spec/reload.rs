@@ -21,7 +21,7 @@ fn run(world: &World, config: &str) -> Daemon {
 fn heard(daemon: &Daemon) -> Vec<(i64, String)> {
     let lines = daemon.lines();
     let printed = lines.iter().filter_map(|line| line.text.strip_prefix(HOWDY)?.split_once(" ("));
-    printed.map(|(ct, outstr)| (ct.parse().unwrap(), outstr.trim_end_matches(')').to_owned())).collect()
+    printed.map(|(ct, outstr)| (ct.parse().expect("a count"), outstr.trim_end_matches(')').to_owned())).collect()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! State: exact whatever is killed and when, and never a silent start at zero.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::thread;
@@ -11,10 +12,14 @@ use crate::records::{cut_in_half, damage};
 use crate::world::{SOON, World};
 
 /// Commits so often that kills fall between them, and in the middle of them.
-const COUNTER: &str = "{ Counter => { intervals => { save_state => 0.01 } } }";
+const COUNTER: &str = "Counter => { intervals => { save_state => 0.01 }, delivery => 'at_least_once' }";
+
+/// What Counter emits goes to a queue that this test reads.
+const ROUTER: &str = "Router => { routes => [ { match => { source => 'Counter' }, \
+                      forwards => [ { qname => 'Sink', outside => 1 } ] } ] }";
 
 /// Commits at the end only: each run leaves one record.
-const SELDOM: &str = "{ Counter => { intervals => { save_state => 3600 } } }";
+const SELDOM: &str = "Counter => { intervals => { save_state => 3600 } }";
 
 fn heard(world: &World) -> Heard {
     ron::from_str(&world.saved_state("Counter")).expect("the counter's state")
@@ -30,9 +35,13 @@ fn send_numbers(world: &World, sender: &str, numbers: std::ops::Range<i64>) {
     numbers.for_each(|n| world.send(&format!("{{from => '{sender}', n => {n}}}"), "Counter"));
 }
 
+fn run_seldom(world: &World) -> Daemon {
+    world.own_daemon(&format!("{{ {SELDOM}, {ROUTER} }}")).start()
+}
+
 /// A run that hears one more number and ends in order.
 fn run_once(world: &World, n: i64) {
-    let daemon = world.own_daemon(SELDOM).start();
+    let daemon = run_seldom(world);
     world.send(&format!("{{from => 'a', n => {n}}}"), "Counter");
     daemon.wait_for(&format!("has heard {n}."), SOON);
     end(&daemon);
@@ -44,30 +53,67 @@ fn end(daemon: &Daemon) {
 }
 
 #[test]
-fn every_message_counts_exactly_once_and_in_its_senders_order_whenever_the_daemon_is_killed() {
+fn every_message_counts_exactly_once_whenever_the_daemon_is_killed_and_what_it_causes_goes_out_at_least_once() {
+    let (world, all) = hear_numbers_under_kills(COUNTER);
+    let emitted = emitted(&world);
+    for sender in SENDERS {
+        let numbers = &emitted[sender];
+        assert!(first_appearances(numbers).into_iter().eq(0..all), "{sender}: {numbers:?}");
+    }
+}
+
+#[test]
+fn with_delivery_exactly_once_what_a_message_causes_goes_out_once_whenever_the_daemon_is_killed() {
+    let (world, all) = hear_numbers_under_kills(&COUNTER.replace("at_least_once", "exactly_once"));
+    let emitted = emitted(&world);
+    for sender in SENDERS {
+        let numbers = &emitted[sender];
+        assert!(numbers.iter().copied().eq(0..all), "{sender}: {numbers:?}");
+    }
+}
+
+#[test]
+fn with_delivery_exactly_once_an_orderly_end_holds_nothing_back() {
+    let world = World::new();
+    let once = SELDOM.replacen('{', "{ delivery => 'exactly_once',", 1);
+    let daemon = world.own_daemon(&format!("{{ {once}, {ROUTER} }}")).start();
+    world.send("{from => 'a', n => 1}", "Counter");
+    daemon.wait_for("has heard 1.", SOON);
+    assert_eq!(world.waiting("Sink"), 0, "it waits for its record");
+    end(&daemon);
+    assert_eq!(emitted(&world)["a"], [1]);
+}
+
+const SENDERS: [&str; 3] = ["a", "b", "c"];
+
+/// Three senders send while the daemon is killed again and again; the state must count every number once, in its
+/// sender's order. Returns how many numbers each has sent.
+fn hear_numbers_under_kills(counter: &str) -> (World, i64) {
     const ROUNDS: i64 = 8;
     const EACH: i64 = 60;
-    const SENDERS: [&str; 3] = ["a", "b", "c"];
     let world = World::new();
+    let config = format!("{{ {counter}, {ROUTER} }}");
     for round in 0..ROUNDS {
-        let daemon = world.own_daemon(COUNTER).start();
+        let daemon = world.own_daemon(&config).start();
         thread::scope(|scope| {
             for sender in SENDERS {
                 let world = &world;
                 scope.spawn(move || send_numbers(world, sender, round * EACH..(round + 1) * EACH));
             }
-            // The first is killed while it starts, the others somewhere among this round's messages.
+            // Two are killed while they start, the others somewhere among this round's messages.
             let sent = SENDERS.len() as u64 * EACH.unsigned_abs();
             let target = round.unsigned_abs() * sent + random(sent) + 1;
-            if round > 0 {
-                daemon.wait_for(&format!("has heard {target}."), SOON);
+            match round {
+                0 => {}
+                4 => _ = daemon.wait_for("Counter: started", SOON),
+                _ => _ = daemon.wait_for(&format!("has heard {target}."), SOON),
             }
             daemon.kill();
             assert_eq!(daemon.exit(SOON), Exit::Signal(9));
         });
     }
     let all = ROUNDS * EACH;
-    let daemon = world.own_daemon(COUNTER).start();
+    let daemon = world.own_daemon(&config).start();
     world.send("{from => 'last', n => 0}", "Counter");
     daemon.wait_for(&format!("has heard {}.", all * 3 + 1), SOON);
     end(&daemon);
@@ -76,6 +122,23 @@ fn every_message_counts_exactly_once_and_in_its_senders_order_whenever_the_daemo
         assert!(heard[sender].iter().copied().eq(0..all), "{sender}: {:?}", heard[sender]);
     }
     assert_eq!((world.waiting("Counter"), world.waiting("dead")), (0, 0));
+    (world, all)
+}
+
+/// What Counter emitted, by the sender of what caused it.
+fn emitted(world: &World) -> BTreeMap<String, Vec<i64>> {
+    let mut emitted: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for message in world.take("Sink", usize::try_from(world.waiting("Sink")).expect("64 bits"), SOON) {
+        let field = |key| message.get(key).map(|value| value.view());
+        let (from, n) = (field("from").and_then(|from| from.as_text()), field("n").and_then(|n| n.as_i64()));
+        emitted.entry(from.expect("a text").to_owned()).or_default().push(n.expect("a number"));
+    }
+    emitted
+}
+
+fn first_appearances(numbers: &[i64]) -> Vec<i64> {
+    let mut seen = BTreeSet::new();
+    numbers.iter().copied().filter(|n| seen.insert(*n)).collect()
 }
 
 #[test]
@@ -122,7 +185,7 @@ fn a_transform_message_changes_the_state_and_is_not_delivered() {
 
 #[test]
 fn a_state_file_that_is_cut_in_half_or_damaged_loses_nothing_while_another_is_whole() {
-    for spoil in [cut_in_half, damage] as [fn(&_); 2] {
+    for spoil in [cut_in_half, damage] as [fn(&Path); 2] {
         let world = World::new();
         run_once(&world, 1);
         run_once(&world, 2);
@@ -133,14 +196,15 @@ fn a_state_file_that_is_cut_in_half_or_damaged_loses_nothing_while_another_is_wh
 }
 
 #[test]
-fn a_damaged_record_is_kept_aside_and_what_the_older_one_misses_is_told() {
-    for spoil in [cut_in_half, damage] as [fn(&_); 2] {
+fn a_damaged_record_is_kept_aside_and_what_the_older_one_misses_and_may_repeat_is_told() {
+    for spoil in [cut_in_half, damage] as [fn(&Path); 2] {
         let world = World::new();
         run_once(&world, 1);
         run_once(&world, 2);
-        world.newest_records("Counter").iter().for_each(spoil);
-        let daemon = world.own_daemon(SELDOM).start();
+        world.newest_records("Counter").iter().for_each(|path| spoil(path));
+        let daemon = run_seldom(&world);
         daemon.wait_for("1 messages from anon:0 are missing in this state", SOON);
+        daemon.wait_for("up to 1 messages to Sink may go out again", SOON);
         daemon.wait_for("it is kept as", SOON);
         world.send("{from => 'a', n => 3}", "Counter");
         daemon.wait_for("has heard 2.", SOON);
@@ -152,15 +216,30 @@ fn a_damaged_record_is_kept_aside_and_what_the_older_one_misses_is_told() {
 }
 
 #[test]
+fn a_state_that_the_tasks_own_check_refuses_is_kept_aside_and_an_older_one_is_taken() {
+    let world = World::new();
+    run_once(&world, 1);
+    let daemon = run_seldom(&world);
+    world.send("{from => 'stranger', n => 1}", "Counter");
+    daemon.wait_for("has heard 2.", SOON);
+    end(&daemon);
+    let daemon = run_seldom(&world);
+    daemon.wait_for("the task refuses it: a stranger was heard; it is kept as", SOON);
+    daemon.wait_for("1 messages from anon:0 are missing in this state", SOON);
+    world.send("{from => 'a', n => 2}", "Counter");
+    daemon.wait_for("has heard 2.", SOON);
+}
+
+#[test]
 fn a_state_restored_from_last_week_says_what_it_misses() {
     let world = World::new();
     run_once(&world, 1);
     let last_week = world.keep_records("Counter");
     run_once(&world, 2);
     run_once(&world, 3);
-    world.records("Counter").iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    world.remove_records("Counter");
     last_week.restore();
-    let daemon = world.own_daemon(SELDOM).start();
+    let daemon = run_seldom(&world);
     daemon.wait_for("2 messages from anon:0 are missing in this state", SOON);
     world.send("{from => 'a', n => 4}", "Counter");
     daemon.wait_for("has heard 2.", SOON);
@@ -173,7 +252,7 @@ fn a_task_without_a_good_record_is_not_started_and_the_error_says_what_to_do() {
     let world = World::new();
     let config = "{ Counter => {}, Echo => {} }";
     run_once(&world, 1);
-    world.records("Counter").iter().for_each(damage);
+    world.records("Counter").iter().for_each(|path| damage(path));
     let damaged = world.keep_records("Counter");
     let daemon = world.own_daemon(config).start();
     let line = daemon.wait_for("task Counter is not started, for none of its records is good", SOON);
@@ -190,12 +269,7 @@ fn a_task_without_a_good_record_is_not_started_and_the_error_says_what_to_do() {
     assert!(damaged.is_untouched());
     assert_eq!(world.waiting("Counter"), 1, "its messages wait");
     // What the error says helps.
-    remove_all(&world.state(), &world.records("Counter"));
+    world.remove_records("Counter");
     let daemon = world.own_daemon(config).start();
     daemon.wait_for("has heard 1.", SOON);
-}
-
-fn remove_all(state: &Path, records: &[std::path::PathBuf]) {
-    assert_eq!(records.len(), 3, "{}", state.display());
-    records.iter().for_each(|path| std::fs::remove_file(path).unwrap());
 }

@@ -23,7 +23,7 @@ fn run(world: &World) -> Daemon {
 fn numbers(daemon: &Daemon) -> Vec<i64> {
     let lines = daemon.lines();
     let printed = lines.iter().filter_map(|line| line.text.strip_prefix(HOWDY));
-    printed.map(|rest| rest.strip_suffix(" (howdy)").expect("the outstr follows").parse().unwrap()).collect()
+    printed.map(|rest| rest.strip_suffix(" (howdy)").expect("the outstr follows").parse().expect("a count")).collect()
 }
 
 #[test]
@@ -63,7 +63,8 @@ fn a_message_in_any_form_from_any_directory_sets_the_count() {
         [(999, "<new_ct=>999>"), (2999, "{new_ct => 2999}"), (4999, "{\"new_ct\": 4999}"), (6999, "(new_ct: 6999)")]
     {
         let before = daemon.lines().len();
-        let outcome = world.strans(&[form, "Example1"]);
+        let typed = format!("cd /; exec {} '{form}' Example1", env!("CARGO_BIN_EXE_strans"));
+        let outcome = world.run("/bin/sh", &["-c", &typed]);
         assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "", ""));
         let received = daemon.wait_for_after(before, "Example1: received a message: {", SOON);
         assert!(daemon.lines()[received].text.contains(&format!("\"new_ct\":{count}")), "{daemon:?}");
