@@ -23,7 +23,8 @@ pub use tail::Tail;
 pub use tally::Tally;
 pub use write_file::WriteFile;
 
-use crate::runtime::{Registry, RegistryError};
+use crate::runtime::Registry;
+use crate::runtime::RegistryError;
 
 /// All tasks.
 pub fn registry() -> Result<Registry, RegistryError> {

@@ -54,10 +54,18 @@ pub struct Tail {
     has_backlog: bool,
 }
 
-/// What the config may say.
+/// What the config says: at least one file.
+#[derive(Default, Deserialize)]
+#[serde(try_from = "Written")]
+pub struct Config {
+    files: BTreeSet<String>,
+    from: Begin,
+}
+
+/// The config as it is written.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct Config {
+struct Written {
     /// A file to follow.
     file: String,
     /// More files to follow.
@@ -80,10 +88,9 @@ impl Task for Tail {
     const SINGLE: bool = true;
 
     async fn start(&mut self, ctx: &mut Context<Self>) -> Result {
-        let files = ctx.config.names()?;
         // Of a file that is not followed any more nothing is kept, so that the state stays as small as the config.
-        ctx.state.files.retain(|file, _| files.contains(file));
-        self.follow(files);
+        ctx.state.files.retain(|file, _| ctx.config.files.contains(file));
+        self.follow(ctx.config.files.clone());
         ctx.every(LOOK, LOOK_INTERVAL);
         Ok(())
     }
@@ -135,14 +142,16 @@ impl Tail {
     }
 }
 
-impl Config {
-    fn names(&self) -> Result<BTreeSet<String>> {
-        let one = Some(&self.file).filter(|file| !file.is_empty());
-        let files: BTreeSet<String> = self.files.iter().chain(one).cloned().collect();
+impl TryFrom<Written> for Config {
+    type Error = String;
+
+    fn try_from(written: Written) -> std::result::Result<Self, String> {
+        let one = Some(written.file).filter(|file| !file.is_empty());
+        let files: BTreeSet<String> = written.files.into_iter().chain(one).collect();
         match files.len() {
-            0 => Err("Tail follows nothing: its config needs a file or files".into()),
-            count if count > MAX_FILES => Err(format!("Tail follows {MAX_FILES} files at most, not {count}").into()),
-            _ => Ok(files),
+            0 => Err("there is nothing to follow: give a file, or files".to_owned()),
+            count if count > MAX_FILES => Err(format!("{MAX_FILES} files can be followed at most, not {count}")),
+            _ => Ok(Self { files, from: written.from }),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | config | is | default |
 //! |---|---|---|
-//! | `path` | the file; a relative one is below the daemon's directory, which is not made | none |
+//! | `path` | the file; a relative one is below the daemon's directory, which is not made | required |
 //! | `field` | the field whose value is written | the whole message |
 //! | `format` | `json`: indented, keys ascending; `text`: a table, one line for each value below the field, the keys that lead to it ahead of it | `json` |
 //!
@@ -29,13 +29,14 @@ pub struct WriteFile;
 
 /// What the config may say.
 #[derive(Default, Deserialize)]
-#[serde(default)]
 pub struct Config {
-    /// The file.
+    /// The file. Required: without it there is nothing to do.
     path: String,
     /// The field; empty for the whole message.
+    #[serde(default)]
     field: String,
     /// How it is written.
+    #[serde(default)]
     format: Format,
 }
 
@@ -53,14 +54,6 @@ impl Task for WriteFile {
     type State = ();
 
     const SINGLE: bool = true;
-
-    async fn start(&mut self, ctx: &mut Context<Self>) -> Result {
-        if ctx.config.path.is_empty() {
-            Err("WriteFile writes nothing: its config needs a path".into())
-        } else {
-            Ok(())
-        }
-    }
 
     async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
         let Config { path, field, format } = &ctx.config;
@@ -188,9 +181,9 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
+    use multimodule::sdk::{Value, fields};
+
     use super::*;
-    use crate::fields;
-    use crate::value::Value;
 
     fn check(value: impl Into<Value>, format: Format, expected: &str) {
         assert_eq!(render(value.into().view(), format).unwrap(), expected);

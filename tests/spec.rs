@@ -10,5 +10,7 @@ mod daemon;
 mod harness;
 #[path = "spec/lines.rs"]
 mod lines;
+#[path = "spec/packages.rs"]
+mod packages;
 #[path = "spec/world.rs"]
 mod world;

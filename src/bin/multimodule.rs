@@ -1,32 +1,45 @@
-//! `multimodule`: the daemon.
+//! `multimodule`: the daemon. Reads the command line, installs the channels, runs the daemon, ends with its code.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
-fn main() {
-    tracing_subscriber::fmt().init();
-    let mut args = std::env::args().skip(1);
-    let mut o = multimodule::daemon::DaemonOptions {
-        control_queue: multimodule::name::QueueName::new("MultiModule_control").expect("n"),
-        prefixes: vec![],
-        config: None,
-        state_dir: "state".into(),
-        transit_dir: None,
-        set_level: Arc::new(|_| {}),
-        lines: None,
+use multimodule::channel;
+use multimodule::cli::{Exit, Failure, Options, multimodule_main};
+use multimodule::daemon::{self, DaemonError, DaemonOptions};
+use multimodule::tasks;
+
+fn main() -> ExitCode {
+    multimodule_main(|options| match run(options) {
+        Ok(()) => Exit::Ok,
+        Err(failure) => failure.report("multimodule"),
+    })
+}
+
+fn run(options: Options) -> Result<(), Failure> {
+    let channels = channel::install(options.out_of_band, options.debug)?;
+    let lines = channels.take_queue_lines();
+    let daemon_options = DaemonOptions {
+        control_queue: options.control_queue,
+        prefixes: options.prefixes,
+        config: options.config,
+        state_dir: options.state_dir,
+        transit_dir: options.transit_dir,
+        set_level: Arc::new(move |level| channels.set_level(level)),
+        lines,
     };
-    while let Some(a) = args.next() {
-        let v = args.next().unwrap_or_default();
-        match a.as_str() {
-            "-c" => o.config = Some(v.into()),
-            "-p" => o.prefixes = vec![v],
-            "-s" => o.state_dir = v.into(),
-            "-T" => o.transit_dir = Some(v.into()),
-            _ => {}
-        }
-    }
-    let r = multimodule::daemon::run(o, multimodule::tasks::registry().expect("r"));
-    if let Err(e) = r {
-        eprintln!("{e}");
-        std::process::exit(1);
-    }
+    let registry = tasks::registry().map_err(|error| failure(error.into()))?;
+    daemon::run(daemon_options, registry).map_err(failure)
+}
+
+/// Which code a daemon that did not end in order ends with.
+fn failure(error: DaemonError) -> Failure {
+    let exit = match error {
+        DaemonError::Instance(error) => return error.into(),
+        DaemonError::Transit(error) => return error.into(),
+        DaemonError::File(error) => return error.into(),
+        DaemonError::Config(_) | DaemonError::ConfigFile { .. } | DaemonError::Registry(_) => Exit::Config,
+        DaemonError::Kernel { .. } | DaemonError::Disorderly => Exit::IoError,
+        DaemonError::Interrupted => Exit::Interrupted,
+    };
+    Failure::new(exit, error)
 }

@@ -1,3 +1,7 @@
-//! `qtrans`.
+//! `qtrans`; see `multimodule::cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    multimodule::cli::qtrans_main()
+}

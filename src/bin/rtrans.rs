@@ -1,3 +1,7 @@
-//! `rtrans`.
+//! `rtrans`; see `multimodule::cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    multimodule::cli::rtrans_main()
+}

@@ -1,3 +1,7 @@
-//! `strans`.
+//! `strans`; see `multimodule::cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    multimodule::cli::strans_main()
+}

@@ -9,9 +9,8 @@ use super::control::{Command, Control};
 use super::error::DaemonError;
 use super::reload::Daemon;
 use super::start::Lines;
-use crate::name::QueueName;
+use crate::channel::QueueLine;
 use crate::runtime::{ControlInbox, ControlMessage};
-use crate::value::Map;
 
 /// Where events come from.
 pub(super) struct Events {
@@ -27,7 +26,7 @@ enum Event {
     Control(ControlMessage),
     /// The config file may have changed, or a second has passed.
     Look,
-    Line(QueueName, Map),
+    Line(QueueLine),
 }
 
 /// Why a daemon ends.
@@ -54,7 +53,7 @@ impl Events {
                 _ = self.terminate.recv() => Event::Signal("SIGTERM"),
                 message = next_message(&mut self.inbox) => Event::Control(message),
                 () = next_change(&mut self.changed) => Event::Look,
-                (queue, line) = next_line(&mut self.lines) => Event::Line(queue, line),
+                line = next_line(&mut self.lines) => Event::Line(line),
                 _ = second.tick() => Event::Look,
             };
             if let Some(ending) = handle(event, daemon).await {
@@ -76,7 +75,7 @@ async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
     match event {
         Event::Signal(name) => return Some(Ending::Signal(name)),
         Event::Look => daemon.look().await,
-        Event::Line(queue, line) => daemon.send_line(&queue, line),
+        Event::Line(line) => daemon.send_line(line),
         Event::Control(message) => {
             let control = Control::read(&message.message);
             let ending = match control {
@@ -125,7 +124,7 @@ async fn next_change(changed: &mut Option<mpsc::Receiver<()>>) {
     }
 }
 
-async fn next_line(lines: &mut Option<Lines>) -> (QueueName, Map) {
+async fn next_line(lines: &mut Option<Lines>) -> QueueLine {
     let line = match lines {
         Some(lines) => lines.recv().await,
         None => None,

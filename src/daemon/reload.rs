@@ -10,6 +10,7 @@ use super::assembly::{Assembly, Surroundings};
 use super::config_file::ConfigFile;
 use super::error::DaemonError;
 use super::start::DaemonOptions;
+use crate::channel::QueueLine;
 use crate::config::{Document, Overlay};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
@@ -159,8 +160,8 @@ impl Daemon {
     }
 
     /// Sends a line of a channel to a queue.
-    pub(super) fn send_line(&self, queue: &QueueName, line: Map) {
-        self.node.send_line(queue, line);
+    pub(super) fn send_line(&self, line: QueueLine) {
+        self.node.send_line(&line.queue, line.fields);
     }
 
     /// Ends all tasks in order; true if nothing was given up.

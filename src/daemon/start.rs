@@ -11,17 +11,17 @@ use super::config_file::ConfigFile;
 use super::error::DaemonError;
 use super::events::{Ending, Events};
 use super::reload::Daemon;
+use crate::channel::QueueLine;
 use crate::name::{QueueName, TaskName};
 use crate::process::{self, InstanceLock};
 use crate::runtime::{Node, NodeOptions, Registry, install_panic_hook};
 use crate::transit::{self, Transit};
-use crate::value::Map;
 
 /// How long what is in mailboxes may take at the end: what the original gives its external tasks.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Lines of out-of-band channels that are configured to go to queues.
-pub type Lines = mpsc::Receiver<(QueueName, Map)>;
+pub type Lines = mpsc::Receiver<QueueLine>;
 
 /// What a daemon is told on its command line.
 pub struct DaemonOptions {

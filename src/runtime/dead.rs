@@ -1,6 +1,5 @@
 //! The queue `dead`: messages that could not be handled, each with the reason.
 
-use super::delivery::Course;
 use super::office::Office;
 use crate::fields;
 use crate::message::Message;
@@ -27,7 +26,7 @@ pub(super) fn bury(office: &Office, message: &Message, task: &str, reason: &str)
     let mut fields = message.fields().clone();
     fields.insert(WHY, fields! { task: task, reason: reason });
     let letter = Message::stamped(message.stamp(), fields);
-    if let Err(refusal) = office.append(&Course::Process, &queue(), &letter, &mut Vec::new()) {
+    if let Err(refusal) = office.append(&queue(), &letter, &mut Vec::new()) {
         tracing::error!(task, "the queue `dead` did not take a message ({refusal}): {letter}");
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::commit::Committer;
 use super::handle::Order;
-use super::ledger::Ledger;
+use super::ledger::{Appended, Ledger, Sent};
 use super::office::Office;
 use super::saving::FirstState;
 use super::shell::Event;
@@ -101,21 +101,21 @@ impl Durable {
         let mut consumer = office.transit.consumer(&task.queue(), Some(&opening.settings), &reader)?;
         let mut store = TaskStore::open(opening.state_dir, task)?;
         let recovered = store.recover(&mut |record| (opening.check_state)(&record.state))?;
-        let (record, mut differences) = match recovered {
-            Recovered::Fresh => (first_record(&mut store, opening.initial)?, Differences::default()),
+        let (mut record, rolled_back, mut differences) = match recovered {
+            Recovered::Fresh => (first_record(&mut store, opening.initial)?, false, Differences::default()),
             Recovered::Taken(taken) => {
                 let rolled_back = taken.rolled_back();
-                let mut record = taken.record;
-                let differences = Differences::of(&taken.aside, rolled_back, &record, office, task);
-                if rolled_back {
-                    record.epoch = new_epoch();
-                }
-                (record, differences)
+                let differences = Differences::of(&taken.aside, rolled_back, &taken.record, office, task);
+                (taken.record, rolled_back, differences)
             }
         };
         let positions = start_at(&mut consumer, &record, &mut differences);
-        let ledger =
-            Ledger::new(office.transit.clone(), (*task).clone(), record.epoch, record.n, record.outputs.clone());
+        let sent = Sent::look(&office.transit, task, &record)?;
+        if rolled_back {
+            // Tags of the lost record must not be taken for ours. What is in the lanes is there all the same.
+            record.epoch = new_epoch();
+        }
+        let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent);
         let durable = Self {
             consumer,
             bell,
@@ -170,46 +170,54 @@ impl Durable {
 
     /// Whether so much is taken and not committed that the queue needs room.
     pub(super) fn pressed(&self) -> bool {
-        self.consumer.unfinished_bytes() > self.pressure_bytes
+        self.consumer.unfinished_bytes() > self.pressure_bytes || self.ledger.is_full()
     }
 
     /// The record of now, for a state of this text.
     pub(super) fn record(&self, state: String) -> Record {
         let saved = self.committer.saved();
+        // The ledger's part is filled in last.
         Record {
             epoch: saved.epoch,
             n: self.committer.next_number(),
             state,
             positions: self.positions.values().cloned().collect(),
-            outputs: self.ledger.marks(),
-            outbox: Vec::new(),
-            pending: self.ledger.pending(),
-            under_way: None,
+            ..Record::default()
         }
     }
 
     /// Begins a commit of a state of this text.
     pub(super) fn begin_commit(&mut self, state: String, began: Instant) {
-        let record = self.record(state);
+        let mut record = self.record(state);
+        self.ledger.snapshot(&mut record);
         self.committer.begin(record, began, Instant::now());
     }
 
     /// A record is written: what it counts is finished.
     pub(super) fn publish(&mut self, record: &Record) {
-        self.ledger.set_record(record.n);
+        self.ledger.seal(record.n);
         for position in &record.positions {
             self.consumer.finish(LaneId(position.lane), position.position, position.count);
         }
         self.left_out.retain(|(lane, end)| self.positions.get(lane).is_none_or(|p| p.position < *end));
     }
 
-    /// Goes back to the newest written record: its state, and its inputs again.
-    pub(super) fn roll_back(&mut self) -> String {
+    /// Appends what the outbox holds, as far as there is room; output that waits for a commit asks for one.
+    pub(super) fn append_outbox(&mut self) -> Appended {
+        if self.ledger.has_unsealed() {
+            self.committer.count();
+        }
+        self.ledger.append_sealed()
+    }
+
+    /// Goes back to the newest written record, and its inputs are taken again.
+    pub(super) fn roll_back(&mut self) -> Arc<Record> {
         let saved = self.committer.saved().clone();
         self.batch.clear();
         self.positions = start_at(&mut self.consumer, &saved, &mut Differences::default());
+        self.ledger.roll_back();
         self.committer.count();
-        saved.state.clone()
+        saved
     }
 
     /// Waits for an order, the end of a write, input (unless `quiet`) or the deadline.

@@ -4,7 +4,7 @@
 //! task holds up its own queue and no other. An input is finished in its queue when all that was made of it is done
 //! (`watermark`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,8 +21,6 @@ use crate::transit::{Bell, Consumer, Error, Reader, Settings, Taken};
 
 /// How many inputs of one queue may be under way: one visit of the consumer.
 const WINDOW: usize = 256;
-/// How often it looks at queues whose window was full, and publishes what was finished.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// Where the inlet gets its orders.
 #[derive(Clone)]
@@ -40,8 +38,19 @@ enum InletRequest {
 /// The queues that rang.
 #[derive(Default)]
 struct Rung {
-    queues: Mutex<Vec<QueueName>>,
+    queues: Mutex<BTreeSet<QueueName>>,
     some: Notify,
+}
+
+impl Rung {
+    fn ring(&self, queue: &QueueName) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.clone());
+        self.some.notify_one();
+    }
+
+    fn take(&self) -> BTreeSet<QueueName> {
+        std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 struct Inlet {
@@ -59,8 +68,6 @@ struct Served {
     consumer: Consumer,
     mailbox: Arc<Mailbox<Delivery>>,
     watermark: Arc<Watermark>,
-    /// There may be more, or something may have to be finished.
-    busy: bool,
     /// Takes nothing more.
     paused: bool,
 }
@@ -124,7 +131,6 @@ impl Inlet {
         let mut retry = tokio::time::interval(Duration::from_secs(1));
         let rung = self.rung.clone();
         loop {
-            let busy = self.served.values().any(|served| served.busy);
             tokio::select! {
                 request = requests.recv() => match request {
                     None => return self.visit_all(),
@@ -136,12 +142,10 @@ impl Inlet {
                     Some(request) => self.obey(request),
                 },
                 () = rung.some.notified() => {
-                    let queues = std::mem::take(&mut *rung.queues.lock().unwrap_or_else(PoisonError::into_inner));
-                    for queue in queues {
+                    for queue in rung.take() {
                         self.visit(&queue);
                     }
                 }
-                () = tokio::time::sleep(LOOK), if busy => self.visit_busy(),
                 _ = retry.tick() => self.retry(),
             }
         }
@@ -174,17 +178,15 @@ impl Inlet {
     fn open(&mut self, queue: &QueueName) {
         let Some(waiting) = self.waiting.get_mut(queue) else { return };
         let (rung, name) = (self.rung.clone(), queue.clone());
-        let waker = Arc::new(move || {
-            rung.queues.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
-            rung.some.notify_one();
-        });
-        let reader = Reader { bell: self.bell.clone(), waker: Some(waker), description: self.description.clone() };
+        let waker: Arc<dyn Fn() + Send + Sync> = Arc::new(move || rung.ring(&name));
+        let reader =
+            Reader { bell: self.bell.clone(), waker: Some(waker.clone()), description: self.description.clone() };
         match self.office.transit.consumer(queue, Some(&waiting.settings), &reader) {
             Ok(consumer) => {
-                let watermark = Arc::default();
+                let watermark = Arc::new(Watermark::new(WINDOW / 2, waker));
                 let mailbox = waiting.mailbox.clone();
                 self.waiting.remove(queue);
-                self.served.insert(queue.clone(), Served { consumer, mailbox, watermark, busy: true, paused: false });
+                self.served.insert(queue.clone(), Served { consumer, mailbox, watermark, paused: false });
                 self.visit(queue);
             }
             Err(error) => report_once(&mut waiting.reported, queue, &error),
@@ -197,13 +199,6 @@ impl Inlet {
         }
         for served in self.served.values_mut() {
             served.look_after();
-        }
-    }
-
-    fn visit_busy(&mut self) {
-        let busy: Vec<_> = self.served.iter().filter(|(_, s)| s.busy).map(|(queue, _)| queue.clone()).collect();
-        for queue in busy {
-            self.visit(&queue);
         }
     }
 
@@ -227,18 +222,15 @@ impl Inlet {
 }
 
 impl Served {
-    /// Publishes what was finished, and hands out more as far as the window allows.
+    /// Publishes what was finished, and hands out more as far as the window allows. Afterwards either a ring or the
+    /// watermark brings it back.
     fn visit(&mut self, office: &Office, quiet: bool) {
         self.finish();
-        self.busy = true;
         let mut taken = Vec::new();
         while !quiet && !self.paused && self.watermark.open() < WINDOW {
             match self.consumer.take(&mut taken) {
-                Ok(0) if self.watermark.open() > 0 => return,
                 Ok(0) => {
-                    // Nothing under way and nothing waiting: sleep, unless something came in between.
                     if self.consumer.prepare_sleep() {
-                        self.busy = false;
                         return;
                     }
                 }

@@ -1,118 +1,294 @@
-//! What a stateful task has under way outside its own activations, and the lane it writes.
+//! What a stateful task has under way outside its own activations: copies not yet handled, output not yet appended.
 //!
-//! Copies for stateless tasks of this process are listed here until they are handled; a commit takes the list into
-//! its record. Everything emitted in the task's course goes through here into the lane `task:NAME`, tagged.
+//! ```text
+//!   activation ──► copies for stateless tasks here:  listed ──► handled, done
+//!              └─► output to the transit:  appended at once (at least once), or
+//!                                          outbox ──snapshot──► sealed in record n ──written──► appended
+//! ```
+//!
+//! Invariants: an activation enters with all it emitted, and leaves the list, in one step: a snapshot sees all of it
+//! or nothing. Tags are given and records appended under one lock, so a lane's tags ascend. A sealed entry is
+//! appended only between two writes, so a record that carries it over holds what its lane lacks. Nobody waits in
+//! here: output that finds no room goes to the outbox, and a commit goes on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::office::AppendRefusal;
+use crate::config::Delivery;
 use crate::message::Message;
 use crate::name::{LaneName, QueueName, TaskName};
-use crate::store::{OutputMark, PendingEntry};
-use crate::transit::{AppendError, Outgoing, Sender, Tag, Transit};
+use crate::store::{OutboxEntry, OutputMark, PendingEntry, Record};
+use crate::transit::{AppendError, Error, Outgoing, Sender, Tag, Transit};
 
-/// One stateful task's list and lane.
+/// More than this in the outbox, and the task takes no input until a commit made room: some thousand messages keep
+/// a sender busy while a record is written, and a record stays small.
+const OUTBOX_MESSAGES: usize = 4096;
+/// The same in bytes of bodies.
+const OUTBOX_BYTES: usize = 8 << 20;
+
+/// One stateful task's list, outbox and lanes.
 pub(super) struct Ledger {
-    transit: Transit,
     lane: LaneName,
-    listed: Mutex<Listed>,
-    output: Mutex<Output>,
+    inner: Mutex<Inner>,
 }
 
-#[derive(Default)]
-struct Listed {
+struct Inner {
+    transit: Transit,
+    /// Raised by a rollback: listings of before are void.
+    generation: u64,
     next: u64,
-    entries: BTreeMap<u64, (TaskName, Message)>,
-}
-
-/// Invariant: tags are given and records appended under one lock, so a lane's tags ascend.
-struct Output {
+    listed: BTreeMap<u64, (TaskName, Message)>,
+    delivery: Delivery,
     epoch: u64,
+    /// The newest written record, and the last index given with it.
     n: u64,
     index: u64,
     senders: HashMap<QueueName, Sender>,
     /// What the last record said of queues that were not written to since.
     marks: BTreeMap<QueueName, OutputMark>,
+    /// Entries of the newest written record, then what came since its snapshot.
+    outbox: VecDeque<OutboxEntry>,
+    /// How many at the front are sealed in the newest written record.
+    sealed: usize,
+    /// How many at the front are in the record that is being written.
+    snapshot: usize,
+    bytes: usize,
 }
 
 /// One listed copy.
 pub(super) struct Listing {
     ledger: Arc<Ledger>,
     id: u64,
+    generation: u64,
+}
+
+/// What an activation emitted to the transit.
+pub(super) struct Output {
+    pub(super) queue: QueueName,
+    pub(super) message: Message,
+}
+
+/// What became of an activation that entered.
+pub(super) struct Entered {
+    /// Its copies' listings, in order; none if the activation was void.
+    pub(super) listings: Vec<Listing>,
+    /// Output that its queue refuses for good, with the reason.
+    pub(super) refused: Vec<(Output, String)>,
+}
+
+/// What became of what was sealed.
+#[derive(Default)]
+pub(super) struct Appended {
+    /// Why something is left, if it is.
+    pub(super) waits: Option<AppendRefusal>,
+    /// Output that its queue refuses for good, with the reason.
+    pub(super) refused: Vec<(OutboxEntry, String)>,
 }
 
 impl Ledger {
-    pub(super) fn new(transit: Transit, task: TaskName, epoch: u64, n: u64, marks: Vec<OutputMark>) -> Self {
-        let marks = marks.into_iter().map(|mark| (mark.queue.clone(), mark)).collect();
-        let output = Output { epoch, n, index: 0, senders: HashMap::new(), marks };
-        let (listed, output) = (Mutex::new(Listed::default()), Mutex::new(output));
-        Self { transit, lane: LaneName::Task(task), listed, output }
+    /// The ledger of a task that goes on from `record`; what of its outbox is not in the lanes yet is sealed.
+    pub(super) fn open(transit: Transit, task: TaskName, record: &Record, sent: &Sent) -> Self {
+        let outbox: VecDeque<_> = record.outbox.iter().filter(|entry| !sent.contains(entry)).cloned().collect();
+        let inner = Inner {
+            transit,
+            generation: 0,
+            next: 0,
+            listed: BTreeMap::new(),
+            delivery: Delivery::default(),
+            epoch: record.epoch,
+            n: record.n,
+            index: record.outbox.len() as u64,
+            senders: HashMap::new(),
+            marks: record.outputs.iter().map(|mark| (mark.queue.clone(), mark.clone())).collect(),
+            sealed: outbox.len(),
+            snapshot: 0,
+            bytes: outbox.iter().map(|entry| entry.body.len()).sum(),
+            outbox,
+        };
+        Self { lane: LaneName::Task(task), inner: Mutex::new(inner) }
     }
 
-    fn listed(&self) -> MutexGuard<'_, Listed> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn output(&self) -> MutexGuard<'_, Output> {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Enters all that one activation emitted, and takes the copy that it handled (`done`) off the list.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        done: Option<&Listing>,
+        copies: &[(TaskName, Message)],
+        output: Vec<Output>,
+    ) -> Entered {
+        let mut inner = self.lock();
+        let mut entered = Entered { listings: Vec::new(), refused: Vec::new() };
+        if done.is_some_and(|listing| listing.generation != inner.generation) {
+            return entered;
+        }
+        for output in output {
+            if let Err(reason) = inner.put(&self.lane, &output) {
+                entered.refused.push((output, reason));
+            }
+        }
+        for (task, message) in copies {
+            let id = inner.next;
+            inner.next += 1;
+            inner.listed.insert(id, (task.clone(), message.clone()));
+            entered.listings.push(Listing { ledger: self.clone(), id, generation: inner.generation });
+        }
+        if let Some(done) = done {
+            inner.listed.remove(&done.id);
+        }
+        entered
     }
 
-    /// Lists a copy for `task`.
-    pub(super) fn list(self: &Arc<Self>, task: TaskName, message: Message) -> Listing {
-        let mut listed = self.listed();
-        let id = listed.next;
-        listed.next += 1;
-        listed.entries.insert(id, (task, message));
-        Listing { ledger: self.clone(), id }
+    /// How output is delivered; holds for what is emitted after this, behind what waits already.
+    pub(super) fn set_delivery(&self, delivery: Delivery) {
+        self.lock().delivery = delivery;
     }
 
-    /// What is listed, for a record. A message that cannot be encoded was refused before it was listed.
-    pub(super) fn pending(&self) -> Vec<PendingEntry> {
-        let listed = self.listed();
+    /// Whether the task should take no more input before a commit.
+    pub(super) fn is_full(&self) -> bool {
+        let inner = self.lock();
+        inner.outbox.len() >= OUTBOX_MESSAGES || inner.bytes >= OUTBOX_BYTES
+    }
+
+    /// Whether something sealed waits for room in its queue.
+    pub(super) fn has_sealed(&self) -> bool {
+        let inner = self.lock();
+        inner.sealed > 0 && inner.snapshot == 0
+    }
+
+    /// Whether something waits for the next commit.
+    pub(super) fn has_unsealed(&self) -> bool {
+        let inner = self.lock();
+        inner.outbox.len() > inner.sealed
+    }
+
+    /// Fills the ledger's part of record `n`: from here until it is written, nothing sealed is appended.
+    pub(super) fn snapshot(&self, record: &mut Record) {
+        let mut inner = self.lock();
+        for (entry, index) in inner.outbox.iter_mut().zip(1..) {
+            entry.index = index;
+        }
+        inner.snapshot = inner.outbox.len();
+        record.outbox = inner.outbox.iter().cloned().collect();
+        record.outputs = inner.marks();
         let entry = |(task, message): &(TaskName, Message)| {
+            // What cannot be encoded was refused before it was listed.
             let body = message.encoded().ok()?.clone();
             Some(PendingEntry { task: task.clone(), stamp: message.stamp(), body })
         };
-        listed.entries.values().filter_map(entry).collect()
+        record.pending = inner.listed.values().filter_map(entry).collect();
     }
 
-    /// Record `n` is written: tags from now on name it. Never the coming one: what goes out before a record is
-    /// written must not be taken for what that record holds.
-    pub(super) fn set_record(&self, n: u64) {
-        let mut output = self.output();
-        if output.n != n {
-            (output.n, output.index) = (n, 0);
+    /// Record `n` is written: its outbox may be appended now. Tags name it from now on, never the coming one: what
+    /// goes out before a record is written must not be taken for what that record holds.
+    pub(super) fn seal(&self, n: u64) {
+        let mut inner = self.lock();
+        if inner.n != n {
+            (inner.n, inner.sealed) = (n, inner.snapshot);
+            inner.index = inner.snapshot as u64;
+            inner.snapshot = 0;
         }
     }
 
-    /// How much this task has appended to each queue.
-    pub(super) fn marks(&self) -> Vec<OutputMark> {
-        let mut output = self.output();
-        let Output { senders, marks, .. } = &mut *output;
-        for (queue, sender) in senders.iter() {
-            let (_, count) = sender.written();
-            marks.insert(queue.clone(), OutputMark { queue: queue.clone(), lane: sender.lane_id().0, count });
-        }
-        marks.values().cloned().collect()
+    /// Appends what is sealed, as far as there is room.
+    pub(super) fn append_sealed(&self) -> Appended {
+        self.lock().append_sealed(&self.lane)
     }
 
-    /// Appends a message to the task's lane of `queue`.
-    pub(super) fn append(&self, queue: &QueueName, message: &Message, body: &[u8]) -> Result<(), AppendError> {
-        let mut output = self.output();
-        if !output.senders.contains_key(queue) {
-            let sender = self.transit.sender(queue, &self.lane)?;
-            output.senders.insert(queue.clone(), sender);
+    /// Back to the newest written record: what was entered since is void.
+    pub(super) fn roll_back(&self) {
+        let mut inner = self.lock();
+        inner.generation += 1;
+        inner.listed.clear();
+        let sealed = inner.sealed;
+        inner.outbox.truncate(sealed);
+        inner.snapshot = 0;
+        inner.bytes = inner.outbox.iter().map(|entry| entry.body.len()).sum();
+    }
+
+    /// Gives the lanes back. What is handled after this is void: the last record lists it.
+    pub(super) fn release(&self) {
+        let mut inner = self.lock();
+        inner.generation += 1;
+        inner.senders.clear();
+    }
+}
+
+impl Inner {
+    fn put(&mut self, lane: &LaneName, output: &Output) -> Result<(), String> {
+        let body = output.message.encoded().map_err(|error| error.to_string())?.clone();
+        let stamp = output.message.stamp();
+        if self.delivery == Delivery::AtLeastOnce && self.outbox.is_empty() {
+            let tag = Tag { epoch: self.epoch, n: self.n, index: self.index + 1 };
+            let sent = self.append(lane, &output.queue, &Outgoing { stamp, tag: Some(tag), body: &body });
+            match sent.map_err(AppendRefusal::from) {
+                Ok(()) => {
+                    self.index += 1;
+                    return Ok(());
+                }
+                Err(AppendRefusal::Dropped(_)) => return Ok(()),
+                Err(AppendRefusal::Never(reason)) => return Err(reason),
+                Err(AppendRefusal::NotNow { .. }) => {}
+            }
         }
-        let tag = Tag { epoch: output.epoch, n: output.n, index: output.index + 1 };
-        let sender = &output.senders[queue];
-        sender.append(&Outgoing { stamp: message.stamp(), tag: Some(tag), body })?;
-        output.index += 1;
+        self.bytes += body.len();
+        self.outbox.push_back(OutboxEntry { queue: output.queue.clone(), index: 0, stamp, body });
         Ok(())
     }
 
-    /// Gives the lanes back.
-    pub(super) fn release(&self) {
-        self.output().senders.clear();
+    fn append(&mut self, lane: &LaneName, queue: &QueueName, out: &Outgoing<'_>) -> Result<(), AppendError> {
+        if !self.senders.contains_key(queue) {
+            let sender = self.transit.sender(queue, lane)?;
+            self.senders.insert(queue.clone(), sender);
+        }
+        self.senders[queue].append(out)
+    }
+
+    fn append_sealed(&mut self, lane: &LaneName) -> Appended {
+        let mut appended = Appended::default();
+        // A record that is being written counts on what its lanes lack.
+        if self.snapshot > 0 || self.sealed == 0 {
+            return appended;
+        }
+        let (mut left, mut blocked) = (VecDeque::new(), HashSet::new());
+        for _ in 0..self.sealed {
+            let Some(entry) = self.outbox.pop_front() else { break };
+            let tag = Tag { epoch: self.epoch, n: self.n, index: entry.index };
+            let out = Outgoing { stamp: entry.stamp, tag: Some(tag), body: &entry.body };
+            // Each queue keeps its order; one that is full holds up no other.
+            if blocked.contains(&entry.queue) {
+                left.push_back(entry);
+                continue;
+            }
+            match self.append(lane, &entry.queue, &out).map_err(AppendRefusal::from) {
+                Ok(()) | Err(AppendRefusal::Dropped(_)) => self.bytes -= entry.body.len(),
+                Err(AppendRefusal::Never(reason)) => {
+                    self.bytes -= entry.body.len();
+                    appended.refused.push((entry, reason));
+                }
+                Err(waits) => {
+                    blocked.insert(entry.queue.clone());
+                    appended.waits = Some(waits);
+                    left.push_back(entry);
+                }
+            }
+        }
+        self.sealed = left.len();
+        for entry in left.into_iter().rev() {
+            self.outbox.push_front(entry);
+        }
+        appended
+    }
+
+    fn marks(&mut self) -> Vec<OutputMark> {
+        for (queue, sender) in &self.senders {
+            let (_, count) = sender.written();
+            self.marks.insert(queue.clone(), OutputMark { queue: queue.clone(), lane: sender.lane_id().0, count });
+        }
+        self.marks.values().cloned().collect()
     }
 }
 
@@ -121,7 +297,40 @@ impl Listing {
         &self.ledger
     }
 
+    /// Whether the activation that made this copy still counts.
+    pub(super) fn is_void(&self) -> bool {
+        self.ledger.lock().generation != self.generation
+    }
+
+    /// The copy is done and emitted nothing.
     pub(super) fn done(self) {
-        self.ledger.listed().entries.remove(&self.id);
+        self.ledger.enter(Some(&self), &[], Vec::new());
+    }
+}
+
+/// Which entries of a record's outbox are in their lanes already: those up to the last tag found there.
+pub(super) struct Sent {
+    epoch: u64,
+    n: u64,
+    tags: HashMap<QueueName, Option<Tag>>,
+}
+
+impl Sent {
+    /// Looks at the lanes of every queue that the record's outbox names.
+    pub(super) fn look(transit: &Transit, task: &TaskName, record: &Record) -> Result<Self, Error> {
+        let lane = LaneName::Task(task.clone());
+        let mut tags = HashMap::new();
+        for entry in &record.outbox {
+            if !tags.contains_key(&entry.queue) {
+                tags.insert(entry.queue.clone(), transit.last_tag(&entry.queue, &lane)?);
+            }
+        }
+        Ok(Self { epoch: record.epoch, n: record.n, tags })
+    }
+
+    fn contains(&self, entry: &OutboxEntry) -> bool {
+        let tag = self.tags.get(&entry.queue).copied().flatten();
+        // A tag of another epoch counts as not sent.
+        tag.is_some_and(|tag| tag.epoch == self.epoch && (self.n, entry.index) <= (tag.n, tag.index))
     }
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::control::ControlInbox;
 use super::dead;
-use super::delivery::{Course, Delivery};
+use super::delivery::Delivery;
 use super::handle::{Handle, Order, Setup};
 use super::inlet::InletHandle;
 use super::office::Office;
@@ -47,6 +47,9 @@ pub struct NodeOptions {
     pub control_queue: QueueName,
 }
 
+/// How long a reload waits for the tasks that leave.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// A task that should run.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -68,6 +71,8 @@ pub struct Node {
     actors: BTreeMap<TaskName, Handle>,
     doorman: JoinHandle<()>,
     _watchman: Watchman,
+    /// Actors that were told to end by a reload and are not done yet.
+    lingering: JoinSet<()>,
     /// Lines of channels that found no room in their queue.
     lost_lines: AtomicU64,
 }
@@ -94,6 +99,7 @@ impl Node {
             actors: BTreeMap::new(),
             doorman,
             _watchman: watchman,
+            lingering: JoinSet::new(),
             lost_lines: AtomicU64::new(0),
         };
         Ok((node, ControlInbox::new(mailbox)))
@@ -103,14 +109,14 @@ impl Node {
     /// not touched.
     pub async fn apply(&mut self, wanted: BTreeMap<TaskName, Wanted>, table: RoutingTable) {
         let leaving: Vec<_> = self.leaving(&wanted);
-        let mut leavers: Vec<_> = leaving.iter().filter_map(|name| self.actors.remove_entry(name)).collect();
+        let leavers: Vec<_> = leaving.iter().filter_map(|name| self.actors.remove_entry(name)).collect();
         let mut fresh: HashMap<TaskName, Option<Arc<Mailbox<Delivery>>>> = HashMap::new();
         for (name, task) in wanted.iter().filter(|(name, _)| !self.actors.contains_key(*name)) {
             fresh.insert(name.clone(), (!task.kind.stateful).then(|| Arc::new(Mailbox::new())));
         }
         self.switch(table, &fresh);
         // Those who leave work off what they have while the others already send elsewhere.
-        self.end(&mut leavers).await;
+        self.end(leavers).await;
         for (name, task) in wanted {
             match fresh.remove(&name) {
                 Some(mailbox) => self.begin(name, task, mailbox).await,
@@ -166,18 +172,30 @@ impl Node {
     }
 
     /// Ends actors: the inlet hands them nothing more, they work off what they have, their queues are finished.
-    async fn end(&self, leavers: &mut [(TaskName, Handle)]) {
+    async fn end(&mut self, mut leavers: Vec<(TaskName, Handle)>) {
         for (name, handle) in leavers.iter() {
             if handle.mailbox.is_some() {
                 self.inlet.pause(name.queue()).await;
             }
             handle.order(Order::Stop).await;
         }
-        for (name, handle) in leavers {
-            handle.join().await;
-            if handle.mailbox.is_some() {
-                self.inlet.leave(name.queue()).await;
+        let deadline = Instant::now() + LEAVING;
+        while let Some((name, mut handle)) = leavers.pop() {
+            if tokio::time::timeout_at(deadline, handle.join()).await.is_ok() {
+                if handle.mailbox.is_some() {
+                    self.inlet.leave(name.queue()).await;
+                }
+                continue;
             }
+            // A full queue holds up the task that leaves, and nobody else.
+            tracing::error!("{name} was told to end and is still busy; it ends when it can");
+            let inlet = self.inlet.clone();
+            self.lingering.spawn(async move {
+                handle.join().await;
+                if handle.mailbox.is_some() {
+                    inlet.leave(name.queue()).await;
+                }
+            });
         }
     }
 
@@ -190,7 +208,7 @@ impl Node {
             if mailbox.status().open < crate::mailbox::CAPACITY && mailbox.push_unbounded(delivery).is_ok() {
                 return;
             }
-        } else if self.office.append(&Course::Process, queue, &message, &mut Vec::new()).is_ok() {
+        } else if self.office.append(queue, &message, &mut Vec::new()).is_ok() {
             return;
         }
         self.lost_lines.fetch_add(1, Ordering::Relaxed);

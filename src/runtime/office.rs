@@ -9,7 +9,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use super::delivery::Course;
 use super::switchboard::Switchboard;
 use super::watch::Watch;
 use crate::message::Message;
@@ -71,28 +70,21 @@ impl Office {
         Ok(sender)
     }
 
-    /// Appends a message to `queue` in the lane of its course.
+    /// Appends a message to the process's own lane of `queue`.
     pub(super) fn append(
         &self,
-        course: &Course,
         queue: &QueueName,
         message: &Message,
         scratch: &mut Vec<u8>,
     ) -> Result<(), AppendRefusal> {
         let body = message.encode_to(scratch).map_err(|error| AppendRefusal::Never(error.to_string()))?;
-        let appended = match course {
-            Course::Task(ledger) => ledger.append(queue, message, body),
-            Course::Process | Course::Queue(_) => self
-                .sender(queue)
-                .and_then(|sender| sender.append(&Outgoing { stamp: message.stamp(), tag: None, body })),
-        };
-        appended.map_err(AppendRefusal::from)
+        let out = Outgoing { stamp: message.stamp(), tag: None, body };
+        self.sender(queue).and_then(|sender| sender.append(&out)).map_err(AppendRefusal::from)
     }
 
     /// Appends, waiting while the queue is full or the disk refuses; a long wait is reported once.
     pub(super) async fn append_waiting(
         &self,
-        course: &Course,
         queue: &QueueName,
         message: &Message,
         scratch: &mut Vec<u8>,
@@ -100,7 +92,7 @@ impl Office {
         let [mut pause, longest] = FULL_WAIT;
         let (mut waited, mut reported) = (Duration::ZERO, false);
         loop {
-            let reason = match self.append(course, queue, message, scratch) {
+            let reason = match self.append(queue, message, scratch) {
                 Ok(()) => return Ok(()),
                 Err(AppendRefusal::Never(reason)) => return Err(PostError::Refused(reason)),
                 Err(AppendRefusal::Dropped(reason)) => {

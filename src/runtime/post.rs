@@ -1,15 +1,19 @@
 //! Sends what an activation emitted: stamps it, routes it, and puts each copy where it belongs.
+//!
+//! Copies for one destination go out together, in order; between destinations there is no order to keep.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::dead;
 use super::delivery::{Course, Delivery, Origin};
+use super::ledger::{Entered, Ledger, Listing, Output};
 use super::office::{Office, PostError};
 use super::switchboard::{Destination, Switchboard};
-use super::{dead, ledger};
+use crate::mailbox::Mailbox;
 use crate::message::{Message, PREVIOUS_SOURCE, SOURCE, Stamp, time_ns};
 use crate::name::{QueueName, TaskName};
-use crate::router::{STATIC_FORWARDS, Target};
+use crate::router::Target;
 use crate::sdk::Emission;
 use crate::value::{Map, Text, Value};
 
@@ -18,21 +22,47 @@ pub(super) struct Post {
     office: Arc<Office>,
     task: TaskName,
     source: Value,
-    staged: Vec<(Destination, Message)>,
-    batch: VecDeque<Delivery>,
+    /// Copies by destination, of the activation that is being sent; a run's buffer is used again.
+    runs: Vec<Run>,
+    used: usize,
     scratch: Vec<u8>,
+}
+
+struct Run {
+    target: Target,
+    destination: Destination,
+    messages: VecDeque<Message>,
+    /// What did not fit into the mailbox yet.
+    batch: VecDeque<Delivery>,
 }
 
 impl Post {
     pub(super) fn new(office: Arc<Office>, task: TaskName) -> Self {
         let source = Value::Text(Text::from(task.as_str()));
-        Self { office, task, source, staged: Vec::new(), batch: VecDeque::new(), scratch: Vec::new() }
+        Self { office, task, source, runs: Vec::new(), used: 0, scratch: Vec::new() }
     }
 
-    /// Sends `emitted`, in order, in the given course. Waits where a queue is full. When this returns, every copy
-    /// is in a queue or listed. Copies that a queue refuses for good go to `dead`.
-    pub(super) async fn send(&mut self, emitted: &mut Vec<Emission>, course: &Course) -> Result<(), PostError> {
-        let switchboard = self.office.switchboard.load_full();
+    /// Sends `emitted`, in order, in the given course; `done` is the listed copy that was handled by it. In the
+    /// course of a stateful task nothing is waited for: see [`Post::backlog`]. Else it waits where a queue is full.
+    pub(super) async fn send(
+        &mut self,
+        emitted: &mut Vec<Emission>,
+        course: &Course,
+        done: Option<&Listing>,
+    ) -> Result<(), PostError> {
+        self.stage_all(emitted);
+        match course {
+            Course::Task(_) => {
+                self.enter(course, done);
+                Ok(())
+            }
+            Course::Process | Course::Queue(_) => self.deliver(course).await,
+        }
+    }
+
+    fn stage_all(&mut self, emitted: &mut Vec<Emission>) {
+        let office = self.office.clone();
+        let switchboard = office.switchboard.load();
         let now = time_ns();
         for emission in emitted.drain(..) {
             let message = match emission {
@@ -41,7 +71,6 @@ impl Post {
             };
             self.stage(&switchboard, message);
         }
-        self.flush(course).await
     }
 
     fn message(&self, mut fields: Map, now: u64) -> Message {
@@ -52,58 +81,143 @@ impl Post {
     }
 
     fn stage(&mut self, switchboard: &Switchboard, message: Message) {
-        let staged = &mut self.staged;
-        // Only these can be refused; keeping a copy of every message would make each transform copy its fields.
-        let copy = message.get(STATIC_FORWARDS).is_some().then(|| message.clone());
+        let (runs, used) = (&mut self.runs, &mut self.used);
         let routed = switchboard.table().route(message, |target, message| {
-            let destination = match target {
-                Target::Known(index) => switchboard.known(index).clone(),
-                Target::Named(queue) => switchboard.named(&queue),
+            let run = match runs[..*used].iter().position(|run| run.target == target) {
+                Some(run) => run,
+                None => {
+                    begin_run(runs, *used, target, switchboard);
+                    *used += 1;
+                    *used - 1
+                }
             };
-            staged.push((destination, message));
+            runs[run].messages.push_back(message);
         });
         if let Err(error) = routed {
             tracing::error!(task = self.task.as_str(), "{error}");
-            let copy = copy.unwrap_or_else(|| Message::new(Map::new()));
-            dead::bury(&self.office, &copy, self.task.as_str(), &error.to_string());
+            dead::bury(&self.office, &error.message, self.task.as_str(), &error.to_string());
         }
     }
 
-    async fn flush(&mut self, course: &Course) -> Result<(), PostError> {
-        let mut staged = std::mem::take(&mut self.staged);
-        let mut outcome = Ok(());
-        let mut run: Option<Destination> = None;
-        for (destination, message) in staged.drain(..) {
-            match destination {
-                Destination::Mailbox(task, mailbox) => {
-                    let same = matches!(&run, Some(Destination::Mailbox(_, last)) if Arc::ptr_eq(last, &mailbox));
-                    if !same {
-                        outcome = outcome.and(self.push(run.take(), course).await);
-                        run = Some(Destination::Mailbox(task.clone(), mailbox));
-                    }
-                    self.batch.push_back(Delivery { origin: origin(course, &task, &message), message });
+    /// Enters the staged copies into the ledger of the course, and hands over what the mailboxes take now.
+    fn enter(&mut self, course: &Course, done: Option<&Listing>) {
+        let Course::Task(ledger) = course else { return };
+        let (mut copies, mut output) = (Vec::new(), Vec::new());
+        for run in &mut self.runs[..self.used] {
+            match &run.destination {
+                Destination::Mailbox(task, _) => {
+                    copies.extend(run.messages.iter().map(|message| (task.clone(), message.clone())));
                 }
                 Destination::Transit(queue) => {
-                    outcome = outcome.and(self.push(run.take(), course).await);
-                    outcome = outcome.and(self.append(&queue, &message, course).await);
+                    let outputs = run.messages.drain(..);
+                    output.extend(outputs.map(|message| Output { queue: queue.clone(), message }));
                 }
             }
         }
-        outcome = outcome.and(self.push(run.take(), course).await);
-        self.staged = staged;
+        let Entered { listings, refused } = ledger.enter(done, &copies, output);
+        let mut listings = listings.into_iter();
+        for run in &mut self.runs[..self.used] {
+            for message in run.messages.drain(..) {
+                // A void activation has no listings: its copies are dropped with it.
+                let Some(listing) = listings.next() else { continue };
+                run.batch.push_back(Delivery { message, origin: Some(Origin::Task(listing)) });
+            }
+        }
+        for (output, reason) in refused {
+            self.refuse(&output.queue, &output.message, &reason);
+        }
+        self.push_backlog();
+    }
+
+    /// Hands over what the mailboxes take now.
+    pub(super) fn push_backlog(&mut self) {
+        let mut closed = Vec::new();
+        for run in &mut self.runs[..self.used] {
+            if let Destination::Mailbox(task, mailbox) = &run.destination
+                && mailbox.push(&mut run.batch).is_err()
+            {
+                closed.push((task.queue(), std::mem::take(&mut run.batch)));
+            }
+        }
+        for (queue, batch) in closed {
+            batch.into_iter().for_each(|delivery| self.forward(&queue, delivery));
+        }
+        if self.runs[..self.used].iter().all(|run| run.batch.is_empty()) {
+            self.used = 0;
+        }
+    }
+
+    /// Hands out one message of a record's `pending`, listed again.
+    pub(super) fn hand_out(&mut self, ledger: &Arc<Ledger>, task: &TaskName, message: Message) {
+        let destination = self.office.switchboard.load().named(&task.queue());
+        let copies = [(task.clone(), message.clone())];
+        let listing = ledger.enter(None, &copies, Vec::new()).listings.pop();
+        let delivery = Delivery { message, origin: listing.map(Origin::Task) };
+        let refused = match destination {
+            Destination::Mailbox(_, mailbox) => mailbox.push_unbounded(delivery).err(),
+            Destination::Transit(_) => Some(delivery),
+        };
+        if let Some(delivery) = refused {
+            self.forward(&task.queue(), delivery);
+        }
+    }
+
+    /// After a rollback: what was listed since is void.
+    pub(super) fn drop_backlog(&mut self) {
+        for run in &mut self.runs[..std::mem::take(&mut self.used)] {
+            run.messages.clear();
+            run.batch.clear();
+        }
+    }
+
+    /// A listed copy whose task has left goes on to the task's queue.
+    fn forward(&mut self, queue: &QueueName, Delivery { message, origin }: Delivery) {
+        let Some(Origin::Task(listing)) = origin else { return };
+        let output = Output { queue: queue.clone(), message };
+        let entered = listing.ledger().enter(Some(&listing), &[], vec![output]);
+        for (output, reason) in entered.refused {
+            self.refuse(queue, &output.message, &reason);
+        }
+    }
+
+    /// Whether listed copies wait for room in their mailbox.
+    pub(super) fn backlog(&self) -> bool {
+        self.used > 0
+    }
+
+    /// Delivers the staged copies, waiting where there is no room.
+    async fn deliver(&mut self, course: &Course) -> Result<(), PostError> {
+        let mut outcome = Ok(());
+        for number in 0..std::mem::take(&mut self.used) {
+            let mut messages = std::mem::take(&mut self.runs[number].messages);
+            let sent = match self.runs[number].destination.clone() {
+                Destination::Mailbox(task, mailbox) => self.push(number, &task, &mailbox, &mut messages, course).await,
+                Destination::Transit(queue) => self.append_all(&queue, &mut messages, course).await,
+            };
+            messages.clear();
+            self.runs[number].messages = messages;
+            outcome = outcome.and(sent);
+        }
         outcome
     }
 
-    /// Pushes the batch into its mailbox. A mailbox that closed belonged to a task that left: its copies go to its
-    /// queue.
-    async fn push(&mut self, run: Option<Destination>, course: &Course) -> Result<(), PostError> {
-        let Some(Destination::Mailbox(task, mailbox)) = run else { return Ok(()) };
-        if mailbox.push_all(&mut self.batch).await.is_ok() {
+    async fn push(
+        &mut self,
+        number: usize,
+        task: &TaskName,
+        mailbox: &Mailbox<Delivery>,
+        messages: &mut VecDeque<Message>,
+        course: &Course,
+    ) -> Result<(), PostError> {
+        let batch = &mut self.runs[number].batch;
+        let origin = || if let Course::Queue(token) = course { Some(Origin::Queue(token.copy())) } else { None };
+        batch.extend(messages.drain(..).map(|message| Delivery { message, origin: origin() }));
+        if mailbox.push_all(batch).await.is_ok() {
             return Ok(());
         }
-        let queue = task.queue();
-        for delivery in std::mem::take(&mut self.batch) {
-            self.append(&queue, &delivery.message, course).await?;
+        // The task has left: its copies go to its queue.
+        for delivery in std::mem::take(batch) {
+            self.append(&task.queue(), &delivery.message, course).await?;
             if let Some(origin) = delivery.origin {
                 origin.done();
             }
@@ -111,23 +225,42 @@ impl Post {
         Ok(())
     }
 
+    async fn append_all(
+        &mut self,
+        queue: &QueueName,
+        messages: &mut VecDeque<Message>,
+        course: &Course,
+    ) -> Result<(), PostError> {
+        for message in messages.drain(..) {
+            self.append(queue, &message, course).await?;
+        }
+        Ok(())
+    }
+
     async fn append(&mut self, queue: &QueueName, message: &Message, course: &Course) -> Result<(), PostError> {
-        match self.office.append_waiting(course, queue, message, &mut self.scratch).await {
+        debug_assert!(!matches!(course, Course::Task(_)), "a stateful task's output goes through its ledger");
+        match self.office.append_waiting(queue, message, &mut self.scratch).await {
             Err(PostError::Refused(reason)) => {
-                tracing::error!(task = self.task.as_str(), "a message for queue {queue} was refused: {reason}");
-                dead::bury(&self.office, message, self.task.as_str(), &reason);
+                self.refuse(queue, message, &reason);
                 Ok(())
             }
             outcome => outcome,
         }
     }
+
+    pub(super) fn refuse(&self, queue: &QueueName, message: &Message, reason: &str) {
+        tracing::error!(task = self.task.as_str(), "a message for queue {queue} was refused: {reason}");
+        dead::bury(&self.office, message, self.task.as_str(), reason);
+    }
 }
 
-/// The origin of a copy that is made in `course`.
-pub(super) fn origin(course: &Course, task: &TaskName, message: &Message) -> Option<Origin> {
-    match course {
-        Course::Process => None,
-        Course::Task(ledger) => Some(Origin::Task(ledger::Ledger::list(ledger, task.clone(), message.clone()))),
-        Course::Queue(token) => Some(Origin::Queue(token.copy())),
+fn begin_run(runs: &mut Vec<Run>, used: usize, target: Target, switchboard: &Switchboard) {
+    let destination = match &target {
+        Target::Known(index) => switchboard.known(*index).clone(),
+        Target::Named(queue) => switchboard.named(queue),
+    };
+    match runs.get_mut(used) {
+        Some(run) => (run.target, run.destination) = (target, destination),
+        None => runs.push(Run { target, destination, messages: VecDeque::new(), batch: VecDeque::new() }),
     }
 }

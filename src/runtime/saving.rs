@@ -1,15 +1,16 @@
 //! How a stateful task is opened, saved and closed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::delivery::{Course, Delivery};
+use super::delivery::Course;
 use super::durable::{Durable, OpenError, Opening, RETRY};
 use super::handle::Order;
-use super::post;
+use super::ledger::Appended;
+use super::office::AppendRefusal;
 use super::shell::{Ended, Shell, Source};
-use super::switchboard::Destination;
 use crate::message::Message;
 use crate::sdk::CommitRequest;
 use crate::store::{Record, StoreError};
@@ -30,6 +31,7 @@ impl Shell {
                 Err(OpenError::Queue(error)) => self.fault(format!("waits: {error}")),
                 Err(error) => return Err(self.failed(&format!("not started: {error}"))),
             }
+            self.counters.idle.store(true, Ordering::Release);
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(Order::Configure { own, framework }) => {
@@ -67,9 +69,7 @@ impl Shell {
 
     /// Hands out what the record lists as not yet handled, listed again. It counts as this task's output.
     fn hand_out_pending(&mut self, saved: &Record) {
-        let switchboard = self.setup.office.switchboard.load_full();
         let Some(ledger) = self.durable().map(|durable| durable.ledger.clone()) else { return };
-        let course = Course::Task(ledger);
         for entry in &saved.pending {
             let message = match Message::from_encoded(entry.stamp, entry.body.clone()) {
                 Ok(message) => message,
@@ -78,35 +78,17 @@ impl Shell {
                     continue;
                 }
             };
-            let refused = match switchboard.named(&entry.task.queue()) {
-                Destination::Mailbox(task, mailbox) => {
-                    let origin = post::origin(&course, &task, &message);
-                    mailbox.push_unbounded(Delivery { message: message.clone(), origin }).err()
-                }
-                Destination::Transit(_) => Some(Delivery { message: message.clone(), origin: None }),
-            };
-            if let Some(delivery) = refused {
-                self.leave_in_queue(&course, &entry.task.queue(), delivery);
-            }
-        }
-    }
-
-    /// A listed message whose task is not here any more waits in the task's queue.
-    fn leave_in_queue(&mut self, course: &Course, queue: &crate::name::QueueName, delivery: Delivery) {
-        let Delivery { message, origin } = delivery;
-        if let Err(refusal) = self.setup.office.append(course, queue, &message, &mut Vec::new()) {
-            super::dead::bury(&self.setup.office, &message, queue.as_str(), &refusal.to_string());
-        }
-        if let Some(origin) = origin {
-            origin.done();
+            self.post.hand_out(&ledger, &entry.task, message);
         }
     }
 
     pub(super) fn configure_commits(&mut self) {
         let interval = self.setup.framework.intervals.get("save_state").copied();
         let every = self.setup.framework.commit_every;
+        let delivery = self.setup.framework.delivery;
         if let Some(durable) = self.durable() {
             durable.committer.configure(interval, every, Instant::now());
+            durable.ledger.set_delivery(delivery);
         }
     }
 
@@ -149,6 +131,19 @@ impl Shell {
         }
     }
 
+    /// Output that found no room waits; what its queue refuses for good goes to `dead`.
+    pub(super) fn outbox_appended(&mut self, appended: Appended) {
+        if let Some(AppendRefusal::NotNow { reason, fault: true }) = appended.waits {
+            self.fault(format!("its output waits: {reason}"));
+        }
+        for (entry, reason) in appended.refused {
+            match Message::from_encoded(entry.stamp, entry.body) {
+                Ok(message) => self.post.refuse(&entry.queue, &message, &reason),
+                Err(error) => self.error(&format!("its record held output that cannot be read: {error}")),
+            }
+        }
+    }
+
     /// Saves now, for an activation that waits for it.
     pub(super) async fn commit_now(&mut self, request: CommitRequest) {
         let CommitRequest { state, mut emitted, done } = request;
@@ -164,7 +159,7 @@ impl Shell {
     ) -> Result<(), String> {
         let state = state?;
         let ledger = self.durable().map(|durable| durable.ledger.clone()).ok_or("the task has no state")?;
-        self.post.send(emitted, &Course::Task(ledger)).await.map_err(|error| error.to_string())?;
+        self.post.send(emitted, &Course::Task(ledger), None).await.map_err(|error| error.to_string())?;
         self.save(state).await
     }
 
@@ -183,7 +178,10 @@ impl Shell {
     pub(super) async fn roll_back(&mut self) -> Option<String> {
         self.join_write().await;
         self.commit_first = true;
-        self.durable().map(Durable::roll_back)
+        let saved = self.durable().map(Durable::roll_back)?;
+        self.post.drop_backlog();
+        self.hand_out_pending(&saved);
+        Some(saved.state.clone())
     }
 
     /// Ends the actor: saves, writes through to the disk, gives everything back.

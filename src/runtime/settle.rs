@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::actor::Outcome;
 use super::dead;
-use super::delivery::Course;
+use super::delivery::{Course, Origin};
 use super::shell::{Input, Shell, Source};
 use crate::sdk::Core;
 
@@ -19,7 +19,7 @@ impl Shell {
         match outcome {
             Ok(Ok(())) => {
                 if !core.emitted.is_empty() || !core.timers.is_empty() {
-                    self.send(input.as_ref(), core).await;
+                    return self.send(input, core).await;
                 }
             }
             Ok(Err(error)) => self.failed_activation(&error.to_string(), input.as_ref(), core),
@@ -44,18 +44,29 @@ impl Shell {
         }
     }
 
-    async fn send(&mut self, input: Option<&Input>, core: &mut Core) {
+    /// Sends what an activation emitted and finishes its input; never a panic, so always false.
+    async fn send(&mut self, input: Option<Input>, core: &mut Core) -> bool {
         let now = Instant::now();
         for request in core.timers.drain(..).filter(|_| !self.quiet) {
             self.timers.apply(request, now);
         }
-        let course = self.course(input);
+        let course = self.course(input.as_ref());
         self.counters.emitted.fetch_add(core.emitted.len() as u64, Ordering::Relaxed);
-        if let Err(error) = self.post.send(&mut core.emitted, &course).await {
-            // What could not be sent must not be counted as handled: it is handed out again at the next start.
-            self.spoiled = true;
-            self.error(&error.to_string());
+        let listing = match input.as_ref().and_then(|input| input.origin.as_ref()) {
+            Some(Origin::Task(listing)) => Some(listing),
+            _ => None,
+        };
+        match self.post.send(&mut core.emitted, &course, listing).await {
+            // Entered in the ledger, in one step with the end of its input.
+            Ok(()) if listing.is_some() => {}
+            Ok(()) => self.done(input),
+            Err(error) => {
+                // What could not be sent must not count as handled: its input is handed out again at the next start.
+                self.spoiled = true;
+                self.error(&error.to_string());
+            }
         }
+        false
     }
 
     fn course(&self, input: Option<&Input>) -> Course {

@@ -28,6 +28,8 @@ use crate::name::TaskName;
 use crate::store::{Record, StoreError};
 use crate::value::Map;
 
+/// How often it looks for room where it found none: short against what a person notices, long against a message.
+const ROOM_LOOK: Duration = Duration::from_millis(1);
 /// So many inputs are handled between two looks at clock and orders: a look costs as much as a small message.
 const LOOK_EVERY: u32 = 16;
 
@@ -165,9 +167,10 @@ impl Shell {
                 }
             }
             self.until_look -= 1;
-            match self.take() {
+            let held_up = self.held_up();
+            match if held_up { None } else { self.take() } {
                 Some(input) => return Work::Message(input),
-                None if self.stopping => return Work::Stop,
+                None if self.stopping && !held_up => return Work::Stop,
                 None => {
                     self.until_look = 0;
                     if let Some(work) = self.wait().await {
@@ -190,15 +193,26 @@ impl Shell {
         if let Some(work) = self.commit_if_due(now) {
             return Some(work);
         }
-        self.timers.due(now).map(Work::Tick)
+        if self.held_up() { None } else { self.timers.due(now).map(Work::Tick) }
+    }
+
+    /// Whether what was emitted must find room first. Meanwhile orders and commits go on.
+    fn held_up(&mut self) -> bool {
+        if self.post.backlog() {
+            self.post.push_backlog();
+        }
+        let outbox_full = self.durable().is_some_and(|durable| durable.ledger.is_full());
+        self.post.backlog() || outbox_full
     }
 
     fn commit_if_due(&mut self, now: Instant) -> Option<Work> {
         let tick_waits = self.commit_first && self.timers.next().is_some_and(|next| next <= now);
         let durable = self.durable()?;
         durable.committer.checkpoint_if_due(now);
+        let appended = durable.append_outbox();
         let pressed = durable.pressed() || tick_waits;
         let due = durable.committer.due(now, pressed);
+        self.outbox_appended(appended);
         (due && !self.spoiled).then_some(Work::Commit)
     }
 
@@ -227,13 +241,16 @@ impl Shell {
     /// The next input that is at hand.
     fn take(&mut self) -> Option<Input> {
         match &mut self.source {
-            Source::Mailbox(mailbox, batch) => {
+            Source::Mailbox(mailbox, batch) => loop {
                 if batch.is_empty() && !mailbox.take(batch) {
                     return None;
                 }
                 let Delivery { message, origin } = batch.pop_front()?;
-                Some(Input { message, origin, place: None })
-            }
+                // The activation that made a void copy was rolled back; it is made again.
+                if !matches!(&origin, Some(Origin::Task(listing)) if listing.is_void()) {
+                    return Some(Input { message, origin, place: None });
+                }
+            },
             Source::Durable(_) if self.quiet => None,
             Source::Durable(_) => self.take_durable(),
         }
@@ -287,6 +304,9 @@ impl Shell {
     }
 
     fn deadline(&mut self, now: Instant) -> Instant {
+        if self.held_up() || self.durable().is_some_and(|durable| durable.ledger.has_sealed()) {
+            return now + ROOM_LOOK;
+        }
         let timer = self.timers.next();
         let (look_after, spoiled) = (self.next_look_after, self.spoiled);
         let durable = self.durable().map(|durable| durable.committer.deadline().filter(|_| !spoiled));

@@ -10,14 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::transit::LaneId;
 
 /// What is under way of one queue.
-#[derive(Debug, Default)]
 pub(super) struct Watermark {
     lanes: Mutex<BTreeMap<LaneId, VecDeque<Arc<Token>>>>,
     open: AtomicUsize,
+    /// Called when only `low` inputs are under way any more, and when none is.
+    wake: Waker,
+    low: usize,
 }
 
+/// Wakes whoever hands out inputs.
+pub(super) type Waker = Arc<dyn Fn() + Send + Sync>;
+
 /// One input under way. It is finished when every copy that was made in its course is done.
-#[derive(Debug)]
 pub(super) struct Token {
     end: u64,
     count: u64,
@@ -35,6 +39,11 @@ pub(super) struct Finished {
 }
 
 impl Watermark {
+    /// Nothing under way; `wake` is called when no more than `low` inputs are.
+    pub(super) fn new(low: usize, wake: Waker) -> Self {
+        Self { lanes: Mutex::default(), open: AtomicUsize::new(0), wake, low }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<LaneId, VecDeque<Arc<Token>>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,7 +87,10 @@ impl Token {
         if self.copies.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(watermark) = self.watermark.upgrade()
         {
-            watermark.open.fetch_sub(1, Ordering::Release);
+            let left = watermark.open.fetch_sub(1, Ordering::Release) - 1;
+            if left == watermark.low || left == 0 {
+                (watermark.wake)();
+            }
         }
     }
 }
@@ -89,7 +101,12 @@ mod tests {
 
     #[test]
     fn a_lane_moves_up_to_the_lowest_input_with_work_left() {
-        let watermark = Arc::new(Watermark::default());
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = woken.clone();
+        let wake = Arc::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let watermark = Arc::new(Watermark::new(2, wake));
         let lane = LaneId(7);
         let tokens: Vec<_> = (1..=3).map(|n| watermark.begin(lane, n * 8, n)).collect();
         let copy = tokens[0].copy();
@@ -98,7 +115,7 @@ mod tests {
         assert_eq!(watermark.finished(), []);
         copy.done();
         assert_eq!(watermark.finished(), [Finished { lane, position: 16, count: 2 }]);
-        assert_eq!(watermark.open(), 1);
+        assert_eq!((watermark.open(), woken.load(Ordering::Relaxed)), (1, 1));
         drop(tokens);
         assert_eq!(watermark.finished(), [], "what is dropped is not done");
     }

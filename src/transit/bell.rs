@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +19,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::error::Error;
+use super::open::{Inner, Transit};
 use super::protocol::{AWAKE, SLEEPING};
 use super::queue::{Queue, random};
-use super::transit::{Inner, Transit};
 
 /// What is called to wake a consumer. It must not append or take: it is called within an append.
 pub(super) type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -184,6 +184,13 @@ impl AsFd for Bell {
     /// The FIFO: readable when somebody has rung.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fifo.as_fd()
+    }
+}
+
+impl AsRawFd for Bell {
+    /// The same, for tokio's `AsyncFd`; it is closed with the bell.
+    fn as_raw_fd(&self) -> RawFd {
+        self.fifo.as_raw_fd()
     }
 }
 

@@ -51,6 +51,8 @@ enum Batch {
     Taken(usize),
     /// The records of this segment end here.
     End,
+    /// The file holds another part of the lane by now; ours begins another one.
+    Recycled,
     Bad,
 }
 
@@ -92,6 +94,7 @@ impl LaneReader {
             self.settle_count();
             match self.take(written, batch) {
                 Batch::Taken(count) => return Ok(count),
+                Batch::Recycled => self.segment = None,
                 Batch::End => self.next_segment(queue, incidents)?,
                 Batch::Bad => self.pass(queue, SegmentFault::Bad("a bad record".to_owned()), incidents)?,
             }
@@ -173,13 +176,17 @@ impl LaneReader {
     fn take(&mut self, written: Mark, batch: &mut Vec<Taken>) -> Batch {
         let segment = self.segment.as_ref().expect("locate found it");
         let Some(begin) = segment.offset(self.read.position) else { return Batch::Bad };
-        let extent = match extent(segment, begin, written.position - self.read.position) {
-            Ok(extent) if extent > 0 => extent,
-            Ok(_) => return Batch::End,
+        let extent = extent(segment, begin, written.position - self.read.position);
+        let mut copy = Vec::with_capacity(extent.unwrap_or(0));
+        segment.copy_out(begin, extent.unwrap_or(0), &mut copy);
+        if segment.is_recycled() {
+            return Batch::Recycled;
+        }
+        match extent {
+            Ok(0) => return Batch::End,
+            Ok(_) => {}
             Err(()) => return Batch::Bad,
-        };
-        let mut copy = Vec::with_capacity(extent);
-        segment.copy_out(begin, extent, &mut copy);
+        }
         let (copy, before) = (Bytes::from(copy), batch.len());
         let mut at = 0;
         while at < copy.len() {

@@ -12,21 +12,24 @@
 //! Invariant: a segment is recycled or removed only when its end is finished; `drop_oldest` publishes that it drops
 //! before it removes, and never recycles: a reader may still be copying out of it.
 
+mod keeping;
+mod room;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::{AppendError, Error};
+use super::open::Inner;
 use super::protocol::{Mapped, Mark, announce};
 use super::queue::Queue;
-use super::record::{self, Head, MAX_BODY, Outgoing, padded};
+use super::record::{self, Head, Outgoing, padded};
 use super::recovery;
 use super::ring::Ringer;
-use super::segment::{self, LARGEST, SMALLEST, Segment, SegmentFault, lane_directory};
-use super::settings::{Fsync, Overflow, Settings};
+use super::segment::{self, LARGEST, SMALLEST, Segment, lane_directory};
+use super::settings::{Fsync, Overflow};
 use super::slot::{LaneId, Slot};
-use super::transit::Inner;
 use crate::name::LaneName;
 
 /// A segment that was filled faster than this is followed by one twice as long: so making or recycling one, which
@@ -36,8 +39,6 @@ const FAST: Duration = Duration::from_millis(4);
 const SPARES: usize = 2;
 /// With more segments than this waiting to be read the next one is longer too: so the bound is some twenty files.
 const BACKLOG: usize = 4;
-/// When a drained lane gives its files back.
-const IDLE: Duration = Duration::from_secs(10);
 
 /// Why an append stopped.
 #[derive(Debug)]
@@ -186,80 +187,6 @@ impl LaneWriter {
         })
     }
 
-    /// Counts what all lanes hold, sets the ceilings by it, or does what overflow says.
-    fn make_room(&mut self, size: usize, body: usize) -> Result<(), Stop> {
-        let settings = self.queue.index.settings();
-        if body as u64 > settings.max_bytes || body > MAX_BODY {
-            let max_bytes = settings.max_bytes.min(MAX_BODY as u64);
-            let (queue, bytes) = (self.queue.name.clone(), body as u64);
-            return Err(AppendError::TooLarge { queue, bytes, max_bytes }.into());
-        }
-        loop {
-            let held = self.queue.index.held();
-            let free = Mark {
-                position: settings.max_bytes.saturating_sub(held.position),
-                count: settings.max_messages.saturating_sub(held.count),
-            };
-            // An empty queue takes one message of any permitted size.
-            if held.count == 0 || (free.count > 0 && free.position >= size as u64) {
-                self.ceiling.position = self.mark.position + free.position.max(size as u64);
-                self.ceiling.count = self.mark.count + free.count.max(1);
-                return Ok(());
-            }
-            if self.queue.is_replaced() {
-                return Err(Stop::Replaced);
-            }
-            self.overflow(&settings, held)?;
-        }
-    }
-
-    /// What happens to a message that does not fit: an error, or older messages went and it may fit now.
-    fn overflow(&mut self, settings: &Settings, held: Mark) -> Result<(), Stop> {
-        let queue = self.queue.name.clone();
-        let full = || AppendError::Full {
-            queue: queue.clone(),
-            messages: held.count,
-            max_messages: settings.max_messages,
-            bytes: held.position,
-            max_bytes: settings.max_bytes,
-        };
-        match settings.overflow {
-            Overflow::Block => Err(full().into()),
-            Overflow::DropNewest => Err(AppendError::DroppedNewest { queue }.into()),
-            Overflow::DeadLetter => Err(AppendError::DeadLetter { queue }.into()),
-            // Where other lanes hold everything, there is nothing of ours to drop.
-            Overflow::DropOldest => {
-                if self.drop_oldest()? {
-                    Ok(())
-                } else {
-                    Err(full().into())
-                }
-            }
-        }
-    }
-
-    /// Drops the oldest segment of this lane that holds something; false when none does.
-    fn drop_oldest(&mut self) -> Result<bool, Stop> {
-        if self.slot().held().count == 0 {
-            return Ok(false);
-        }
-        self.remove_finished(usize::MAX).map_err(|source| self.error(source))?;
-        if self.old.iter().all(|segment| Some(segment.base.position) == self.tagged) {
-            self.roll(0)?;
-        }
-        let Some(dropped) =
-            self.old.iter().position(|segment| Some(segment.base.position) != self.tagged || self.old.len() == 1)
-        else {
-            return Ok(false);
-        };
-        let end = self.end_of(dropped);
-        self.slot().publish_dropped(end);
-        // What stood before a segment that is kept for its tag has gone too.
-        let segment = self.old.remove(dropped).expect("the position was just found");
-        self.remove_file(segment.base.position).map_err(|source| self.error(source))?;
-        Ok(true)
-    }
-
     /// Ends the current segment and goes on in another, with room for a padded record of `size` bytes.
     fn roll(&mut self, size: usize) -> Result<(), Stop> {
         if self.queue.is_replaced() {
@@ -356,85 +283,6 @@ impl LaneWriter {
 
     fn error(&self, source: io::Error) -> Error {
         Error::io(&self.queue.directory.path_of(&lane_directory(self.at)), source)
-    }
-}
-
-// Opening and housekeeping.
-impl LaneWriter {
-    /// Takes stock of the segments there are. What was prepared and not published is used, or removed.
-    fn open_segments(&mut self) -> io::Result<()> {
-        self.queue.directory.remove(&format!("{}/.new", lane_directory(self.at)))?;
-        for base in segment::bases(&self.queue.directory, self.at)? {
-            if base > self.mark.position {
-                self.set_aside(base)?;
-                continue;
-            }
-            match Segment::open(&self.queue.directory, self.at, self.id, base) {
-                Ok(segment) => self.old.push_back(segment),
-                Err(SegmentFault::Missing) => {}
-                Err(SegmentFault::Bad(_)) if base == self.mark.position => self.remove_file(base)?,
-                // The consumer meets it too, if it is not finished, moves it aside and reports it.
-                Err(SegmentFault::Bad(_)) => {}
-                Err(SegmentFault::Io(error)) => return Err(error),
-            }
-        }
-        let whole = self.old.back().is_some_and(|last| {
-            last.offset(self.mark.position).is_some() && self.slot().abandoned() != Some(last.base.position)
-        });
-        if whole {
-            self.current = self.old.pop_back();
-        }
-        self.remove_finished(usize::MAX)?;
-        self.segment_end_count = u64::MAX;
-        Ok(())
-    }
-
-    /// A segment beyond the lane's end belongs to an index that is no more.
-    fn set_aside(&self, base: u64) -> io::Result<()> {
-        let aside = aside_name(self.at, base);
-        tracing::error!(
-            "queue {}: segment {base:016x} of lane {} lies beyond the lane's end; it was moved to {aside}",
-            self.queue.name,
-            self.at + 1
-        );
-        self.queue.directory.make_directory("aside")?;
-        self.queue.directory.rename(&segment::path(self.at, base), &aside)
-    }
-
-    /// Once a second: `fsync: interval`, and a lane that is drained and idle gives its files back.
-    pub(super) fn tidy(&mut self, now: Instant) -> Result<(), Error> {
-        let synced = if self.queue.index.fsync() == Fsync::Interval { self.sync() } else { Ok(()) };
-        synced.and_then(|()| self.give_back(now)).map_err(|source| self.error(source))
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let Some(current) = self.current.as_ref().filter(|_| self.synced < self.mark.position) else { return Ok(()) };
-        current.sync(self.synced.max(current.base.position), self.mark.position)?;
-        self.queue.index.sync_slot(self.at)?;
-        self.synced = self.mark.position;
-        Ok(())
-    }
-
-    fn give_back(&mut self, now: Instant) -> io::Result<()> {
-        let drained = self.slot().finished().position >= self.mark.position;
-        match self.idle {
-            (position, Some(since)) if drained && position == self.mark.position => {
-                if now.saturating_duration_since(since) < IDLE {
-                    return Ok(());
-                }
-            }
-            _ => {
-                self.idle = (self.mark.position, drained.then_some(now));
-                return Ok(());
-            }
-        }
-        self.remove_finished(usize::MAX)?;
-        if self.current.as_ref().is_some_and(|current| Some(current.base.position) != self.tagged) {
-            let current = self.current.take().expect("it was just looked at");
-            self.remove_file(current.base.position)?;
-            (self.capacity, self.rolled) = (SMALLEST, None);
-        }
-        Ok(())
     }
 }
 

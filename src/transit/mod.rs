@@ -47,6 +47,7 @@ mod lane_reader;
 mod lane_writer;
 mod listening;
 mod map;
+mod open;
 mod protocol;
 #[cfg(test)]
 mod protocol_tests;
@@ -63,17 +64,16 @@ mod source;
 mod status;
 #[cfg(test)]
 mod tests;
-mod transit;
 
 pub use bell::Bell;
 pub use consumer::{Consumer, LaneState, Reader, StartOutcome, Taken, Wake};
 pub use error::{AppendError, Error};
 pub use incident::Incident;
 pub use listening::Listening;
+pub use open::Transit;
 pub use record::{Outgoing, Tag};
 pub use root::default_root;
 pub use sender::Sender;
 pub use settings::{Fsync, Overflow, Settings};
 pub use slot::LaneId;
 pub use status::{LaneStatus, QueueStatus};
-pub use transit::Transit;

@@ -100,6 +100,20 @@ pub(super) fn observe<M: Memory>(position: &M::Word, count: &M::Word) -> Mark {
     Mark { position, count: count.load(Ordering::Relaxed) }
 }
 
+/// Before a place is used anew: changes what says which use it is in.
+pub(super) fn renew<M: Memory>(usage: &M::Word, value: u64) {
+    usage.store(value, Ordering::Relaxed);
+    M::fence(Ordering::Release);
+}
+
+/// After a place was read: whether it was in the use `value` all the while. A reader that stands at the end of what
+/// it has finished may look at a place that is used anew by now; what it saw there then does not count.
+#[must_use]
+pub(super) fn is_still<M: Memory>(usage: &M::Word, value: u64) -> bool {
+    M::fence(Ordering::Acquire);
+    usage.load(Ordering::Relaxed) == value
+}
+
 /// After publishing: says that the lane of `bit` may hold something; true when the consumer must be rung for.
 #[inline]
 #[must_use]

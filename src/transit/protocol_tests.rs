@@ -5,7 +5,9 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::protocol::{AWAKE, Mark, Memory, Word, announce, collect, fall_asleep, observe, publish, wake_up};
+use super::protocol::{
+    AWAKE, Mark, Memory, Word, announce, collect, fall_asleep, is_still, observe, publish, renew, wake_up,
+};
 
 impl Word for AtomicU64 {
     fn load(&self, order: Ordering) -> u64 {
@@ -94,7 +96,7 @@ impl Lane {
         assert!(mark.count >= mark.position, "a count is never older than its position");
         while *read < mark.position {
             *read += 1;
-            let said = self.place(*read).with(|place| unsafe_read(place));
+            let said = self.place(*read).with(unsafe_read);
             assert_eq!(said, *read, "what is read is what was written");
             publish::<M>(&self.finished, &self.finished_count, Mark { position: *read, count: *read });
         }
@@ -172,4 +174,27 @@ fn a_place_is_used_again_only_after_it_was_read() {
         lane.read::<Fenced>(&mut read);
         assert_eq!(read, sent);
     });
+}
+
+/// A reader looks at a place while it is used anew: if it believes what it saw, that was the old.
+fn nobody_believes_a_place_used_anew<M: Memory<Word = AtomicU64> + 'static>() {
+    loom::model(|| {
+        let (usage, place) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(1)));
+        let (its_usage, its_place) = (usage.clone(), place.clone());
+        let writer = loom::thread::spawn(move || {
+            renew::<M>(&its_usage, 2);
+            its_place.store(2, Ordering::Relaxed);
+        });
+        let seen = place.load(Ordering::Relaxed);
+        if is_still::<M>(&usage, 1) {
+            assert_eq!(seen, 1, "the new was taken for the old");
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn what_is_read_from_a_place_used_anew_is_not_believed() {
+    nobody_believes_a_place_used_anew::<Fenced>();
+    assert!(std::panic::catch_unwind(nobody_believes_a_place_used_anew::<Unfenced>).is_err());
 }

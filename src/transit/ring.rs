@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use super::bell::Bell;
 use super::index::{Index, Ringing};
-use super::transit::Inner;
+use super::open::Inner;
 
 /// Where a ring goes.
 #[derive(Debug)]

@@ -7,14 +7,15 @@
 //! ```
 //!
 //! Invariant: a file with its right name is whole: it is made, and recycled, under its old name or a dot name, and
-//! renamed last. All of it has blocks on the disk.
+//! renamed last. Its header changes before its records do: who reads on where everything is finished, and may find
+//! the file recycled, looks at the header again afterwards. All of it has blocks on the disk.
 
 use std::io;
 
 use super::directory::Directory;
 use super::index::allocate;
 use super::map::{Map, PAGE};
-use super::protocol::Mark;
+use super::protocol::{Mapped, Mark, is_still, renew};
 use super::record::END;
 use super::slot::LaneId;
 use std::sync::atomic::Ordering;
@@ -194,6 +195,11 @@ impl Segment {
         self.map.sequential();
     }
 
+    /// After looking at records: whether the file was recycled meanwhile, so that what was seen does not count.
+    pub(super) fn is_recycled(&self) -> bool {
+        !is_still::<Mapped>(&self.map.words(24, 1)[0], self.base.position)
+    }
+
     /// Writes the bytes between two positions through to the disk.
     pub(super) fn sync(&self, from: u64, to: u64) -> io::Result<()> {
         let from = self.offset(from).unwrap_or(0);
@@ -214,8 +220,8 @@ impl Segment {
     fn write_header(&self, lane: LaneId) {
         let mut words = [MAGIC, VERSION, lane.0, self.base.position, self.base.count, self.map.len() as u64, 0, 0];
         words[6] = header_crc(&words);
-        for (at, word) in words.iter().enumerate() {
-            self.map.words(at * 8, 1)[0].store(*word, Ordering::Relaxed);
+        for (word, value) in self.map.words(0, 8).iter().zip(words) {
+            renew::<Mapped>(word, value);
         }
     }
 }

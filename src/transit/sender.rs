@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::{AppendError, Error};
 use super::lane_writer::{LaneWriter, Stop};
+use super::open::Inner;
 use super::queue::{Queue, lane_lock};
 use super::record::Outgoing;
 use super::slot::LaneId;
-use super::transit::Inner;
 use crate::name::{LaneName, QueueName};
 
 /// Writes a lane of a queue. Clones are cheap and write the same lane, in the order of their calls; the lane is

@@ -4,12 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
+use multimodule::sdk::{Context, Core, Emission, Task, TimerRequest, fields};
 use tempfile::TempDir;
 
 use super::follower::{Begin, Budget, Follower, News, Place};
 use super::lines::Line;
-use super::{BUDGET, message};
-use crate::fields;
+use super::{BACKLOG, BUDGET, Config, LOOK, State, Tail, message};
 
 /// A directory with a log, and a follower of it.
 struct Log {
@@ -214,4 +214,43 @@ fn a_message_says_what_was_done_to_its_line() {
     assert_eq!(message("log", line), fields! { file: "log", line: "a", line_number: 3, truncated: true });
     let line = Line { text: "a".to_owned(), lossy: true, ..Line::default() };
     assert_eq!(message("log", line), fields! { file: "log", line: "a", lossy: true });
+}
+
+/// What the activation under way asked for: the files of the lines it emitted, and the timers it set and cancelled.
+fn asked_for(ctx: &mut Context<Tail>) -> (Vec<String>, Vec<String>) {
+    let file = |emission| match emission {
+        Emission::New(fields) => fields.get("file").and_then(|file| file.as_text()).unwrap_or_default().to_owned(),
+        Emission::Route(message) => panic!("{message} was not made here"),
+    };
+    let timer = |request| match request {
+        TimerRequest::Every { name, .. } => format!("every {name}"),
+        TimerRequest::Cancel { name } => format!("cancel {name}"),
+    };
+    (ctx.core.emitted.drain(..).map(file).collect(), ctx.core.timers.drain(..).map(timer).collect())
+}
+
+#[tokio::test]
+async fn a_backlog_has_a_timer_of_its_own_and_does_not_keep_other_files_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("big"), "line\n".repeat(2 * BUDGET.lines)).unwrap();
+    fs::write(path("small"), "line\n").unwrap();
+    let config = Config { files: [path("big"), path("small")].into(), ..Config::default() };
+    let core = Core::new("Tail".parse().unwrap());
+    let (mut tail, mut ctx) = (Tail::default(), Context { config, state: State::default(), core });
+    tail.start(&mut ctx).await.unwrap();
+    assert_eq!(asked_for(&mut ctx), (vec![], vec![format!("every {LOOK}")]));
+
+    tail.tick(LOOK, &mut ctx).await.unwrap();
+    assert_eq!(asked_for(&mut ctx), (vec![path("big"); BUDGET.lines], vec![format!("every {BACKLOG}")]));
+    tail.tick(BACKLOG, &mut ctx).await.unwrap();
+    let (files, timers) = asked_for(&mut ctx);
+    assert_eq!((files.len(), &files[0], timers.len()), (BUDGET.lines, &path("small"), 0));
+    tail.tick(BACKLOG, &mut ctx).await.unwrap();
+    assert_eq!(asked_for(&mut ctx), (vec![path("big")], vec![format!("cancel {BACKLOG}")]));
+    assert_eq!(ctx.state.files.len(), 2);
+
+    ctx.config = Config { files: [path("small")].into(), ..Config::default() };
+    tail.start(&mut ctx).await.unwrap();
+    assert_eq!(ctx.state.files.keys().collect::<Vec<_>>(), [&path("small")]);
 }

@@ -1,5 +1,7 @@
 //! Bounds, overflow, and how many files there are.
 
+use std::time::{Duration, Instant};
+
 use super::super::*;
 use super::*;
 
@@ -102,4 +104,51 @@ fn files_stay_few_over_a_million_messages() {
     }
     assert_eq!(seen, 1_000_000);
     assert!(most <= 6, "{most} files");
+}
+
+#[test]
+fn a_drained_lane_that_is_idle_for_ten_seconds_owns_no_file_but_the_one_of_its_last_tag() {
+    for (name, kept) in [("process:main", 0), ("task:A", 1)] {
+        let fixture = Fixture::new();
+        let sender = fixture.transit.sender(&fixture.queue, &lane(name)).unwrap();
+        let tag = Some(Tag { epoch: 1, n: 1, index: 1 });
+        sender.append(&Outgoing { tag, ..out(b"0") }).unwrap();
+        append_numbers(&sender, 1..1000);
+        let (mut consumer, now) = (fixture.consumer(), Instant::now());
+        let tidy = |seconds| fixture.transit.tidy_at(now + Duration::from_secs(seconds)).unwrap();
+        (tidy(0), tidy(20));
+        assert!(fixture.files().len() >= 2, "what is not finished stays");
+        let taken = drain(&mut consumer);
+        finish_all(&mut consumer, &taken);
+        (tidy(21), tidy(30));
+        assert!(!fixture.files().is_empty(), "nine seconds are not ten");
+        tidy(31);
+        assert_eq!(fixture.files().len(), kept, "{:?}", fixture.files());
+        append_numbers(&sender, 1000..1010);
+        assert_eq!(bodies(&drain(&mut consumer)), numbers(1000..1010));
+        drop(sender);
+        let again = fixture.transit.sender(&fixture.queue, &lane(name)).unwrap();
+        append_numbers(&again, 1010..1020);
+        assert_eq!(bodies(&drain(&mut consumer)), numbers(1010..1020));
+        let last = fixture.transit.last_tag(&fixture.queue, &lane(name)).unwrap();
+        assert_eq!(last, tag.filter(|_| kept == 1));
+    }
+}
+
+#[test]
+fn a_consumer_that_stands_at_the_end_of_a_recycled_segment_finds_the_next() {
+    let fixture = Fixture::new();
+    // All segments have 16 KiB: 291 records of 56 bytes and an end mark, or 255 of 64 bytes.
+    fixture.set(|settings| settings.max_bytes = 64 << 10);
+    let (sender, mut consumer) = (fixture.sender(), fixture.consumer());
+    let send = |count: usize, len| (0..count).for_each(|_| sender.append(&out(&vec![7; len])).unwrap());
+    send(291, 16);
+    let taken = drain(&mut consumer);
+    assert_eq!(taken.len(), 291);
+    finish_all(&mut consumer, &taken);
+    // The second segment, and then the first anew, over the place where the end mark stood.
+    send(255 + 255, 24);
+    assert_eq!(fixture.files().len(), 2, "the first segment was recycled");
+    assert_eq!(drain(&mut consumer).len(), 510);
+    assert_eq!(consumer.incidents(), []);
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod damage;
 mod delivery;
+mod model;
 mod waking;
 
 use std::path::PathBuf;

@@ -169,8 +169,11 @@ impl Transit {
     /// Housekeeping, once a second: `fsync: interval`, and lanes of ours that are drained and idle for 10 s give
     /// their files back. The first error is returned after all lanes were seen to.
     pub fn tidy(&self) -> Result<(), Error> {
+        self.tidy_at(Instant::now())
+    }
+
+    pub(super) fn tidy_at(&self, now: Instant) -> Result<(), Error> {
         let senders: Vec<Arc<Shared>> = self.inner.senders().values().filter_map(Weak::upgrade).collect();
-        let now = Instant::now();
         senders.iter().map(|sender| sender.writer().tidy(now)).fold(Ok(()), Result::and)
     }
 }

@@ -1,0 +1,129 @@
+//! Making the channels those of this process, and the handle on them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use super::handling::Handling;
+use super::layer::ChannelLayer;
+use super::level;
+use super::line::{Level, Line};
+use super::outlet::{Outlet, Stream};
+use super::queue_line::{QueueLine, QueueLines};
+
+/// Why the channels could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The environment holds a filter that is none.
+    #[error("{variable}={text:?} is no filter: {reason}; write as in {variable}=multimodule::router=debug,warn")]
+    Filter {
+        /// Where it stands.
+        variable: &'static str,
+        /// What stands there.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something else listens to `tracing` in this process already.
+    #[error("the channels of this process are installed already")]
+    Installed,
+}
+
+/// Controls the channels of this process.
+pub struct ChannelHandle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    queue_lines: Mutex<Option<mpsc::Receiver<QueueLine>>>,
+    outlet: Arc<Outlet>,
+}
+
+/// Makes the channels those of this process, once. `level` is 0 for what a user needs, 1 for debugging, 2 and more for
+/// all; `MULTIMODULE_LOG`, or else `RUST_LOG`, refines it.
+///
+/// # Errors
+/// The environment's filter is none, or the channels are installed already.
+pub fn install(handling: Handling, level: u32) -> Result<ChannelHandle, ChannelError> {
+    let (filter, filter_handle) = reload::Layer::new(first_filter(level)?);
+    let zone = TimeZone::system();
+    let stdout = Stream::of(std::io::stdout(), zone.clone());
+    let stderr = Stream::of(std::io::stderr(), zone);
+    let (lines, queue_lines) = QueueLines::new();
+    let outlet = Arc::new(Outlet::new(handling, stdout, stderr, lines));
+    let subscriber = tracing_subscriber::registry().with(filter).with(ChannelLayer::new(outlet.clone()));
+    subscriber.try_init().map_err(|_| ChannelError::Installed)?;
+    Ok(ChannelHandle { filter: filter_handle, queue_lines: Mutex::new(Some(queue_lines)), outlet })
+}
+
+fn first_filter(level: u32) -> Result<EnvFilter, ChannelError> {
+    let Some((variable, text)) = level::from_environment(|name| std::env::var(name).ok()) else {
+        return Ok(level::of_level(level));
+    };
+    level::refined(level, &text).map_err(|error| ChannelError::Filter { variable, text, reason: error.to_string() })
+}
+
+impl ChannelHandle {
+    /// Changes how much is said, from now on; the environment's filter no longer counts.
+    pub fn set_level(&self, level: u32) {
+        // It fails only when the subscriber is gone, and then nobody says anything.
+        drop(self.filter.reload(level::of_level(level)));
+    }
+
+    /// The lines that are for queues, for whoever forwards them; nothing the second time. Up to
+    /// [`QUEUE_LINES`](super::QUEUE_LINES) wait until then. Once the receiver is gone they go to standard error.
+    ///
+    /// Who cannot put a line on its queue gives it back by [`ChannelHandle::give_back`] instead of saying so through
+    /// `tracing`: that would make another line for that queue.
+    pub fn take_queue_lines(&self) -> Option<mpsc::Receiver<QueueLine>> {
+        self.queue_lines.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Writes a line that its queue did not take to standard error, with the reason.
+    pub fn give_back(&self, (queue, fields): &QueueLine, reason: &str) {
+        let text = |key: &str| fields.get(key).and_then(|value| value.view().as_text()).unwrap_or_default();
+        let second = fields.get("time").and_then(|value| value.view().as_i64()).unwrap_or_default();
+        let line = Line {
+            time: Timestamp::from_second(second).unwrap_or_default(),
+            pid: std::process::id(),
+            channel: text("channel").to_owned(),
+            level: Level::Error,
+            task: None,
+            text: format!("{} (not on queue {queue}: {reason})", text("text")),
+        };
+        self.outlet.to_stderr(&line);
+    }
+}
+
+impl fmt::Debug for ChannelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelHandle").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one test that installs: a process has its channels once.
+    #[test]
+    fn channels_are_installed_once_and_change_their_level() {
+        let handle = install(Handling::parse("log:Log,debug:Debug").unwrap(), 0).unwrap();
+        let mut lines = handle.take_queue_lines().unwrap();
+        assert!(handle.take_queue_lines().is_none());
+        let mut said = move |text: &str| {
+            let found = std::iter::from_fn(|| lines.try_recv().ok())
+                .find(|line| line.1.get("text").and_then(|said| said.view().as_text()) == Some(text));
+            found.is_some()
+        };
+        tracing::debug!("said too early");
+        assert!(!said("said too early"));
+        handle.set_level(1);
+        tracing::debug!("said in time");
+        assert!(said("said in time"));
+        assert!(matches!(install(Handling::default(), 0), Err(ChannelError::Installed)));
+    }
+}

@@ -1,0 +1,110 @@
+//! The layer of `tracing` that makes lines of events.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+
+use super::line::{Level, Line};
+use super::outlet::Outlet;
+
+/// Makes a line of each event and writes it.
+pub(super) struct ChannelLayer {
+    outlet: Arc<Outlet>,
+    pid: u32,
+}
+
+impl ChannelLayer {
+    pub(super) fn new(outlet: Arc<Outlet>) -> Self {
+        Self { outlet, pid: std::process::id() }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for ChannelLayer {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let level = Level::of(*event.metadata().level());
+        let channel = said.channel.unwrap_or_else(|| level.channel().to_owned());
+        let text = said.text + &said.others;
+        let (time, pid) = (Timestamp::now(), self.pid);
+        self.outlet.write(&Line { time, pid, channel, level, task: said.task, text });
+    }
+}
+
+/// What the fields of an event say. Others than ours follow the text as ` name=value`.
+#[derive(Default)]
+struct Said {
+    channel: Option<String>,
+    task: Option<String>,
+    text: String,
+    others: String,
+}
+
+impl Said {
+    fn keep(&mut self, name: &str, value: fmt::Arguments<'_>) {
+        match name {
+            "channel" => self.channel = Some(value.to_string()),
+            "task" => self.task = Some(value.to_string()),
+            "message" => self.text = value.to_string(),
+            // What the bridge from the `log` crate adds: the place in the source, which no other line has.
+            bridge if bridge.starts_with("log.") => {}
+            other => write!(self.others, " {other}={value}").expect("a string takes every text"),
+        }
+    }
+}
+
+impl Visit for Said {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.keep(field.name(), format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.keep(field.name(), format_args!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::super::outlet::tests::{Memory, bench};
+    use super::*;
+
+    /// What `say` writes, without time and pid.
+    fn said(say: impl FnOnce()) -> String {
+        let bench = bench("log:1,error:1,alert:1,debug:1", Memory::default());
+        let layer = ChannelLayer::new(Arc::new(bench.outlet));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
+        let lines = bench.stdout.text();
+        let texts = lines.lines().map(|line| line.split_once("): ").unwrap().1.to_owned());
+        texts.collect::<Vec<_>>().join("|")
+    }
+
+    #[test]
+    fn an_event_without_channel_goes_by_its_level() {
+        let all = said(|| {
+            tracing::error!("a");
+            tracing::warn!("b");
+            tracing::info!("c");
+            tracing::debug!("d");
+            tracing::trace!("e");
+        });
+        assert_eq!(all, "[ERROR] a|[ERROR] b|[LOG] c|[DEBUG] d|[DEBUG] e");
+    }
+
+    #[test]
+    fn the_channel_of_an_event_decides() {
+        let (channel, task) = ("alert", tracing::field::display("Example1"));
+        assert_eq!(said(|| tracing::warn!(channel, task, "hot")), "[ALERT] hot");
+        assert_eq!(said(|| tracing::error!(channel = "audit", "x")), "[AUDIT] x");
+    }
+
+    #[test]
+    fn other_fields_follow_the_text() {
+        assert_eq!(said(|| tracing::info!(count = 3, name = "a b", "moved")), "[LOG] moved count=3 name=a b");
+    }
+}

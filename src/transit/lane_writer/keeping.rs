@@ -1,0 +1,92 @@
+//! Opening a lane that has files, and giving back what an idle one has.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::super::error::Error;
+use super::super::segment::{self, SMALLEST, Segment, SegmentFault, lane_directory};
+use super::super::settings::Fsync;
+use super::{LaneWriter, aside_name};
+
+/// When a drained lane gives its files back.
+const IDLE: Duration = Duration::from_secs(10);
+
+impl LaneWriter {
+    /// Takes stock of the segments there are. What was prepared and not published is used, or removed.
+    pub(super) fn open_segments(&mut self) -> io::Result<()> {
+        self.queue.directory.remove(&format!("{}/.new", lane_directory(self.at)))?;
+        for base in segment::bases(&self.queue.directory, self.at)? {
+            if base > self.mark.position {
+                self.set_aside(base)?;
+                continue;
+            }
+            match Segment::open(&self.queue.directory, self.at, self.id, base) {
+                Ok(segment) => self.old.push_back(segment),
+                Err(SegmentFault::Missing) => {}
+                Err(SegmentFault::Bad(_)) if base == self.mark.position => self.remove_file(base)?,
+                // The consumer meets it too, if it is not finished, moves it aside and reports it.
+                Err(SegmentFault::Bad(_)) => {}
+                Err(SegmentFault::Io(error)) => return Err(error),
+            }
+        }
+        let whole = self.old.back().is_some_and(|last| {
+            last.offset(self.mark.position).is_some() && self.slot().abandoned() != Some(last.base.position)
+        });
+        if whole {
+            self.current = self.old.pop_back();
+        }
+        self.remove_finished(usize::MAX)?;
+        self.segment_end_count = u64::MAX;
+        Ok(())
+    }
+
+    /// A segment beyond the lane's end belongs to an index that is no more.
+    fn set_aside(&self, base: u64) -> io::Result<()> {
+        let aside = aside_name(self.at, base);
+        tracing::error!(
+            "queue {}: segment {base:016x} of lane {} lies beyond the lane's end; it was moved to {aside}",
+            self.queue.name,
+            self.at + 1
+        );
+        self.queue.directory.make_directory("aside")?;
+        self.queue.directory.rename(&segment::path(self.at, base), &aside)
+    }
+
+    /// Once a second: `fsync: interval`, and a lane that is drained and idle gives its files back.
+    pub(in super::super) fn tidy(&mut self, now: Instant) -> Result<(), Error> {
+        let synced = if self.queue.index.fsync() == Fsync::Interval { self.sync() } else { Ok(()) };
+        synced.and_then(|()| self.give_back(now)).map_err(|source| self.error(source))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let Some(current) = self.current.as_ref().filter(|_| self.synced < self.mark.position) else { return Ok(()) };
+        current.sync(self.synced.max(current.base.position), self.mark.position)?;
+        self.queue.index.sync_slot(self.at)?;
+        self.synced = self.mark.position;
+        Ok(())
+    }
+
+    fn give_back(&mut self, now: Instant) -> io::Result<()> {
+        let drained = self.slot().finished().position >= self.mark.position;
+        match self.idle {
+            (position, Some(since)) if drained && position == self.mark.position => {
+                if now.saturating_duration_since(since) < IDLE {
+                    return Ok(());
+                }
+            }
+            _ => {
+                self.idle = (self.mark.position, drained.then_some(now));
+                return Ok(());
+            }
+        }
+        self.remove_finished(usize::MAX)?;
+        if self.current.as_ref().is_some_and(|current| Some(current.base.position) != self.tagged) {
+            let current = self.current.take().expect("it was just looked at");
+            // The consumer has it open, and looks there for what comes next.
+            current.write_end(self.mark.position);
+            self.remove_file(current.base.position)?;
+            (self.capacity, self.rolled) = (SMALLEST, None);
+        }
+        Ok(())
+    }
+}
