@@ -4,6 +4,8 @@
 //! `MULTIMODULE_FUZZ_SECONDS` says how long to try (2 unless set). Each try starts from whole files, so the bytes
 //! get past the first check; one in eight is random altogether.
 
+#![expect(clippy::unwrap_used, reason = "a test: here a panic is the verdict")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

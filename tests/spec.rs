@@ -2,15 +2,39 @@
 //!
 //! Nothing here sleeps: a spec waits for the line or the exit that it is about, with a deadline.
 
+#[path = "spec/bad_input.rs"]
+mod bad_input;
 #[path = "spec/children.rs"]
 mod children;
+#[path = "spec/control.rs"]
+mod control;
 #[path = "spec/daemon.rs"]
 mod daemon;
+#[path = "spec/exits.rs"]
+mod exits;
+#[path = "spec/failures.rs"]
+mod failures;
 #[path = "spec/harness.rs"]
 mod harness;
 #[path = "spec/lines.rs"]
 mod lines;
+#[path = "spec/own_tasks.rs"]
+mod own_tasks;
 #[path = "spec/packages.rs"]
 mod packages;
+#[path = "spec/places.rs"]
+mod places;
+#[path = "spec/queues.rs"]
+mod queues;
+#[path = "spec/records.rs"]
+mod records;
+#[path = "spec/reload.rs"]
+mod reload;
+#[path = "spec/state.rs"]
+mod state;
+#[path = "spec/transit.rs"]
+mod transit;
+#[path = "spec/tutorial.rs"]
+mod tutorial;
 #[path = "spec/world.rs"]
 mod world;

@@ -4,6 +4,8 @@
 //! been told is accepted (its count stands in a file of its own) must arrive, in order, without a gap; what a
 //! consumer had finished is never taken again, and what it had not is.
 
+#![expect(clippy::unwrap_used, reason = "a test: here a panic is the verdict")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

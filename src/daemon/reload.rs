@@ -160,8 +160,8 @@ impl Daemon {
     }
 
     /// Sends a line of a channel to a queue.
-    pub(super) fn send_line(&self, line: QueueLine) {
-        self.node.send_line(&line.queue, line.fields);
+    pub(super) fn send_line(&self, (queue, line): QueueLine) {
+        self.node.send_line(&queue, line);
     }
 
     /// Ends all tasks in order; true if nothing was given up.

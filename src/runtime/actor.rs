@@ -53,7 +53,11 @@ impl<T: Task> Actor<T> {
         loop {
             match self.shell.next().await {
                 Work::Message(input) => self.message(input).await,
-                Work::Tick(timer) => self.call(Call::Tick(timer)).await,
+                Work::Tick(timer) => {
+                    self.call(Call::Tick(timer)).await;
+                    // Ticks that take longer than their interval would never let the others run.
+                    tokio::task::yield_now().await;
+                }
                 Work::Commit => {
                     let began = tokio::time::Instant::now();
                     self.shell.begin_commit(self.cell.encode(), began);

@@ -63,9 +63,11 @@ impl Committer {
 
     /// Takes the config's word on how often to commit.
     pub(super) fn configure(&mut self, interval: Option<Duration>, every: Option<u64>, now: Instant) {
-        self.interval = interval.unwrap_or(SAVE_STATE);
         self.every = every;
-        self.next = self.next.min(now + self.interval);
+        let interval = interval.unwrap_or(SAVE_STATE);
+        if std::mem::replace(&mut self.interval, interval) != interval {
+            self.next = now + interval;
+        }
     }
 
     /// An activation changed what a record would hold.

@@ -34,8 +34,8 @@ pub(super) struct Durable {
     visit: Vec<Taken>,
     /// Inputs that were given up after a panic, until a record is past them.
     left_out: HashSet<(LaneId, u64)>,
-    /// A quarter of the queue's bound: so much taken and not committed asks for a commit.
-    pressure_bytes: u64,
+    /// A quarter of the queue's bound, in bytes and in messages: so much taken and not committed asks for a commit.
+    pressure: (u64, u64),
     owner: OwnerLock,
 }
 
@@ -115,7 +115,7 @@ impl Durable {
             // Tags of the lost record must not be taken for ours. What is in the lanes is there all the same.
             record.epoch = new_epoch();
         }
-        let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent);
+        let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent, bell.clone());
         let durable = Self {
             consumer,
             bell,
@@ -125,7 +125,7 @@ impl Durable {
             batch: VecDeque::new(),
             visit: Vec::new(),
             left_out: HashSet::new(),
-            pressure_bytes: opening.settings.max_bytes / 4,
+            pressure: (opening.settings.max_bytes / 4, opening.settings.max_messages / 4),
             owner,
         };
         Ok((durable, differences))
@@ -170,7 +170,10 @@ impl Durable {
 
     /// Whether so much is taken and not committed that the queue needs room.
     pub(super) fn pressed(&self) -> bool {
-        self.consumer.unfinished_bytes() > self.pressure_bytes || self.ledger.is_full()
+        let (bytes, messages) = self.pressure;
+        self.consumer.unfinished_bytes() > bytes
+            || self.consumer.unfinished_messages() > messages
+            || self.ledger.is_full()
     }
 
     /// The record of now, for a state of this text.
@@ -204,7 +207,7 @@ impl Durable {
 
     /// Appends what the outbox holds, as far as there is room; output that waits for a commit asks for one.
     pub(super) fn append_outbox(&mut self) -> Appended {
-        if self.ledger.has_unsealed() {
+        if self.ledger.take_changed() {
             self.committer.count();
         }
         self.ledger.append_sealed()

@@ -198,7 +198,7 @@ impl Inlet {
             self.open(&queue);
         }
         for served in self.served.values_mut() {
-            served.look_after();
+            served.look_after(&self.office, self.quiet);
         }
     }
 
@@ -271,9 +271,12 @@ impl Served {
     }
 
     /// Once a second: are the files still the ones that the path names, and did something happen to the queue?
-    fn look_after(&mut self) {
-        if let Err(error) = self.consumer.check_replaced() {
-            tracing::error!("{error}");
+    fn look_after(&mut self, office: &Office, quiet: bool) {
+        match self.consumer.check_replaced() {
+            // Nobody rings for files that nobody finds any more: this visit goes on with the new ones.
+            Ok(true) => self.visit(office, quiet),
+            Ok(false) => {}
+            Err(error) => tracing::error!("{error}"),
         }
         for incident in self.consumer.incidents() {
             tracing::error!("{incident}");

@@ -14,6 +14,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::office::AppendRefusal;
 use crate::config::Delivery;
 use crate::message::Message;
@@ -31,6 +33,8 @@ const OUTBOX_BYTES: usize = 8 << 20;
 pub(super) struct Ledger {
     lane: LaneName,
     inner: Mutex<Inner>,
+    /// Wakes the task's own actor: what a neighbour handled is to be committed.
+    owner: Arc<Notify>,
 }
 
 struct Inner {
@@ -54,6 +58,8 @@ struct Inner {
     /// How many at the front are in the record that is being written.
     snapshot: usize,
     bytes: usize,
+    /// Neighbours have handled something since the owner looked.
+    changed: bool,
 }
 
 /// One listed copy.
@@ -88,7 +94,7 @@ pub(super) struct Appended {
 
 impl Ledger {
     /// The ledger of a task that goes on from `record`; what of its outbox is not in the lanes yet is sealed.
-    pub(super) fn open(transit: Transit, task: TaskName, record: &Record, sent: &Sent) -> Self {
+    pub(super) fn open(transit: Transit, task: TaskName, record: &Record, sent: &Sent, owner: Arc<Notify>) -> Self {
         let outbox: VecDeque<_> = record.outbox.iter().filter(|entry| !sent.contains(entry)).cloned().collect();
         let inner = Inner {
             transit,
@@ -105,8 +111,9 @@ impl Ledger {
             snapshot: 0,
             bytes: outbox.iter().map(|entry| entry.body.len()).sum(),
             outbox,
+            changed: false,
         };
-        Self { lane: LaneName::Task(task), inner: Mutex::new(inner) }
+        Self { lane: LaneName::Task(task), inner: Mutex::new(inner), owner }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -138,6 +145,9 @@ impl Ledger {
         }
         if let Some(done) = done {
             inner.listed.remove(&done.id);
+            if !std::mem::replace(&mut inner.changed, true) {
+                self.owner.notify_one();
+            }
         }
         entered
     }
@@ -159,10 +169,10 @@ impl Ledger {
         inner.sealed > 0 && inner.snapshot == 0
     }
 
-    /// Whether something waits for the next commit.
-    pub(super) fn has_unsealed(&self) -> bool {
-        let inner = self.lock();
-        inner.outbox.len() > inner.sealed
+    /// Whether there is something that the next commit should hold, since the last call or still.
+    pub(super) fn take_changed(&self) -> bool {
+        let mut inner = self.lock();
+        std::mem::take(&mut inner.changed) || inner.outbox.len() > inner.sealed
     }
 
     /// Fills the ledger's part of record `n`: from here until it is written, nothing sealed is appended.

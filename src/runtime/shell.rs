@@ -160,6 +160,8 @@ impl Shell {
     pub(super) async fn next(&mut self) -> Work {
         loop {
             if self.until_look == 0 {
+                // A steady stream of input must not keep the others of this thread from running.
+                tokio::task::coop::consume_budget().await;
                 self.until_look = LOOK_EVERY;
                 if let Some(work) = self.look().await {
                     self.until_look = 0;

@@ -8,12 +8,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -28,6 +31,10 @@ pub(super) type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// How many tokens are read one by one; a FIFO of the default 64 KiB holds 8,192.
 const TOKENS: usize = 512;
+/// The token that is no queue's.
+const HEARTBEAT: [u8; 8] = [0; 8];
+/// The longest wait without a look: what bounds the harm when a sender is killed between message and ring.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const BELLS: &str = ".bells";
 
 /// The FIFO that senders ring for the queues which this process consumes.
@@ -37,7 +44,46 @@ pub struct Bell {
     fifo: File,
     rung: Mutex<HashMap<u64, Rung>>,
     late: AtomicU64,
+    /// For a plain thread that waits: made at its first wait.
+    blocking: OnceLock<Blocking>,
     transit: Weak<Inner>,
+}
+
+/// The FIFO opened once more, for reads that wait, and the thread that ends them each second. (A blocking read with
+/// a thread beside it takes two thirds of what `poll` with a time-out and a read take.)
+#[derive(Debug)]
+struct Blocking {
+    fifo: File,
+    stop: Option<Sender<()>>,
+    heart: Option<JoinHandle<()>>,
+}
+
+impl Blocking {
+    fn new(path: &Path, fifo: &File) -> io::Result<Self> {
+        let open = |flags| OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let blocking = open(libc::O_NOATIME).or_else(|_| open(0))?;
+        let (mut beat, (stop, stopped)) = (fifo.try_clone()?, mpsc::channel());
+        let heart = std::thread::Builder::new().name("bell".to_owned()).spawn(move || {
+            while stopped.recv_timeout(LONGEST_WAIT) == Err(RecvTimeoutError::Timeout) {
+                // A full FIFO ends the read without us.
+                if let Err(error) = beat.write_all(&HEARTBEAT)
+                    && error.kind() != ErrorKind::WouldBlock
+                {
+                    tracing::error!("the doorbell's heartbeat failed: {error}");
+                }
+            }
+        })?;
+        Ok(Self { fifo: blocking, stop: Some(stop), heart: Some(heart) })
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self.heart.take().is_some_and(|heart| heart.join().is_err()) {
+            tracing::error!("the doorbell's heartbeat panicked");
+        }
+    }
 }
 
 struct Rung {
@@ -62,11 +108,15 @@ impl Bell {
         let path = path(transit.root(), id);
         mkfifo(&unfinished, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|errno| fail(errno.into()))?;
         // Open for writing too, so that it never reads as ended between two senders.
-        let fifo = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&unfinished);
-        let fifo = fifo.map_err(fail)?;
+        let open = |flags: i32| {
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK | flags).open(&unfinished)
+        };
+        // Each read would mark the inode, half a µs; it is refused where the owner is another.
+        let fifo = open(libc::O_NOATIME).or_else(|_| open(0)).map_err(fail)?;
         std::fs::rename(&unfinished, &path).map_err(fail)?;
-        let (rung, late) = (Mutex::default(), AtomicU64::new(0));
-        let bell = Arc::new(Self { id, path, fifo, rung, late, transit: Arc::downgrade(transit.inner()) });
+        let (rung, late, blocking) = (Mutex::default(), AtomicU64::new(0), OnceLock::new());
+        let inner = Arc::downgrade(transit.inner());
+        let bell = Arc::new(Self { id, path, fifo, rung, late, blocking, transit: inner });
         transit.inner().add_bell(&bell);
         Ok(bell)
     }
@@ -75,24 +125,45 @@ impl Bell {
     /// tokens there were.
     pub fn ring_pending(&self) -> io::Result<usize> {
         let mut count = 0;
-        let mut buffer = [0; TOKENS * 8];
         loop {
-            let read = match (&self.fifo).read(&mut buffer) {
-                Ok(read) => read,
+            match self.read_tokens(&self.fifo) {
+                Ok((read, true)) => count += read,
+                Ok((read, false)) => return Ok(count + read),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
-            };
-            count += read / 8;
-            if read == buffer.len() {
-                self.wake_all();
-                continue;
             }
-            for token in buffer[..read].chunks_exact(8) {
-                self.wake(u64::from_le_bytes(token.try_into().expect("a chunk of 8 bytes")));
-            }
-            return Ok(count);
         }
+    }
+
+    /// For a plain thread: waits until somebody rings (true), or for a second at most (false).
+    pub(super) fn wait(&self) -> io::Result<bool> {
+        let blocking = match self.blocking.get() {
+            Some(blocking) => blocking,
+            None => {
+                let made = Blocking::new(&self.path, &self.fifo)?;
+                self.blocking.get_or_init(|| made)
+            }
+        };
+        match self.read_tokens(&blocking.fifo) {
+            Ok((read, _)) => Ok(read > 0),
+            // A signal is a reason to look, too.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads tokens once and wakes their consumers: how many there were, and whether there may be more.
+    fn read_tokens(&self, mut fifo: &File) -> io::Result<(usize, bool)> {
+        let mut buffer = [0; TOKENS * 8];
+        let read = fifo.read(&mut buffer)?;
+        if read == buffer.len() {
+            self.wake_all();
+            return Ok((TOKENS, true));
+        }
+        let tokens = buffer[..read].chunks_exact(8).filter(|token| **token != HEARTBEAT);
+        let count = tokens.map(|token| self.wake(u64::from_le_bytes(token.try_into().expect("a chunk of 8 bytes"))));
+        Ok((count.count(), false))
     }
 
     /// After a second without a ring: wakes every consumer that sleeps while a lane of its may hold something, and
@@ -188,7 +259,7 @@ impl AsFd for Bell {
 }
 
 impl AsRawFd for Bell {
-    /// The same, for tokio's `AsyncFd`; it is closed with the bell.
+    /// The same; it is closed with the bell.
     fn as_raw_fd(&self) -> RawFd {
         self.fifo.as_raw_fd()
     }

@@ -9,15 +9,16 @@
 //! whoever consumes next.
 
 use std::fmt;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::bell::{Bell, Waker};
+use super::bell::{Bell, LONGEST_WAIT, Waker};
 use super::error::Error;
 use super::incident::Incident;
 use super::open::Inner;
@@ -30,8 +31,8 @@ use super::source::Source;
 use crate::message::Stamp;
 use crate::name::QueueName;
 
-/// The longest wait without a look: what bounds the harm when a sender is killed between message and ring.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long a ring may take after its message before it counts as missing: a sender can lose its CPU in between.
+const RING_FOLLOWS: Duration = Duration::from_millis(100);
 
 /// A drain that took this many messages met a stream: more are on their way, and a rest brings a batch of them.
 const STREAM: usize = 8;
@@ -228,6 +229,12 @@ impl Consumer {
         (std::mem::take(&mut self.drained) >= STREAM).then_some(REST)
     }
 
+    /// How many messages were taken and not finished: room that senders still lack.
+    #[must_use]
+    pub fn unfinished_messages(&self) -> u64 {
+        self.source.unfinished_messages() + self.old.as_ref().map_or(0, Source::unfinished_messages)
+    }
+
     /// Before a wait: true when there is nothing to take, and the next sender will ring; false when there is
     /// something.
     pub fn prepare_sleep(&mut self) -> bool {
@@ -255,7 +262,8 @@ impl Consumer {
         std::mem::take(&mut self.incidents)
     }
 
-    /// For plain threads: waits until there may be something, at most `timeout` and at most a second. Blocks.
+    /// For a plain thread: waits until there may be something, at most `timeout` and at most a second. Blocks. One
+    /// thread of a process waits so, and for one bell; consumers elsewhere in it need a waker.
     pub fn wait(&mut self, timeout: Duration) -> Result<Wake, Error> {
         if let Some(rest) = self.rest() {
             std::thread::sleep(rest.min(timeout));
@@ -264,25 +272,15 @@ impl Consumer {
         if !self.prepare_sleep() {
             return Ok(Wake::Look);
         }
-        let end = Instant::now() + timeout.min(LONGEST_WAIT);
-        loop {
-            // Rounded up: a wait of 0 ms before the end would spin.
-            let left = end.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
-            let left = PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX));
-            let mut fds = [PollFd::new(self.reader.bell.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, left) {
-                Ok(0) => break,
-                Ok(_) => {
-                    let fail = |source| Error::io(self.source.queue.directory.path(), source);
-                    self.reader.bell.ring_pending().map_err(fail)?;
-                    return Ok(Wake::Look);
-                }
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Error::io(self.source.queue.directory.path(), errno)),
-            }
+        let fail = |source: io::Error| Error::io(self.source.queue.directory.path(), source);
+        let bell = &self.reader.bell;
+        let rung = if timeout < LONGEST_WAIT { poll_bell(bell, timeout) } else { bell.wait() }.map_err(fail)?;
+        if rung {
+            return Ok(Wake::Look);
         }
-        if self.source.has_something() {
-            self.reader.bell.count_late(1);
+        // A sender that is at work right now has its message in before its ring: it is late only if none follows.
+        if self.source.has_something() && !poll_bell(bell, RING_FOLLOWS).map_err(fail)? {
+            bell.count_late(1);
         }
         Ok(Wake::TimedOut)
     }
@@ -298,6 +296,19 @@ impl Consumer {
         let taken = old.take(batch, &mut self.incidents)?;
         self.old = Some(old);
         if taken > 0 { Ok(taken) } else { self.source.take(batch, &mut self.incidents) }
+    }
+}
+
+/// Waits for a ring: whether there was one in time.
+fn poll_bell(bell: &Bell, timeout: Duration) -> io::Result<bool> {
+    // Rounded up, so that a short wait is not a spin.
+    let timeout = PollTimeout::from(u16::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u16::MAX));
+    match poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], timeout) {
+        Ok(0) => Ok(false),
+        Ok(_) => Ok(bell.ring_pending()? > 0),
+        // A signal is a reason to look, too.
+        Err(Errno::EINTR) => Ok(true),
+        Err(errno) => Err(errno.into()),
     }
 }
 

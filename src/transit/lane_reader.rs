@@ -71,13 +71,13 @@ impl LaneReader {
         self.jumps.retain(|(from, _)| *from < mark.position);
     }
 
-    /// Takes a visit's worth of messages; 0 when the lane is drained.
+    /// Takes a visit's worth of messages: how many, and whether the lane was drained with them.
     pub(super) fn visit(
         &mut self,
         queue: &Queue,
         batch: &mut Vec<Taken>,
         incidents: &mut Vec<Incident>,
-    ) -> Result<usize, Error> {
+    ) -> Result<(usize, bool), Error> {
         loop {
             let dropped = queue.index.slot(self.at).dropped();
             if dropped.position > self.read.position {
@@ -85,7 +85,7 @@ impl LaneReader {
             }
             let written = queue.index.slot(self.at).written();
             if self.read.position >= written.position {
-                return Ok(0);
+                return Ok((0, true));
             }
             if let Err(fault) = self.locate(queue) {
                 self.pass(queue, fault, incidents)?;
@@ -93,7 +93,7 @@ impl LaneReader {
             }
             self.settle_count();
             match self.take(written, batch) {
-                Batch::Taken(count) => return Ok(count),
+                Batch::Taken(count) => return Ok((count, self.read.position >= written.position)),
                 Batch::Recycled => self.segment = None,
                 Batch::End => self.next_segment(queue, incidents)?,
                 Batch::Bad => self.pass(queue, SegmentFault::Bad("a bad record".to_owned()), incidents)?,

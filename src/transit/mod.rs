@@ -37,6 +37,7 @@
 //! What this does not do: it does not wait for room (`append` says [`AppendError::Full`], the caller decides), it
 //! knows nothing of tasks or of what a body means, and it does not catch SIGBUS (a file truncated under a mapping).
 
+mod async_bell;
 mod bell;
 mod consumer;
 mod directory;
@@ -65,6 +66,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use async_bell::AsyncBell;
 pub use bell::Bell;
 pub use consumer::{Consumer, LaneState, Reader, StartOutcome, Taken, Wake};
 pub use error::{AppendError, Error};

@@ -91,14 +91,20 @@ impl Source {
         for _ in 0..2 {
             self.collect();
             while let Some(at) = self.next_turn() {
-                let taken = match self.by_slot.get(at).copied().flatten() {
+                let (taken, drained) = match self.by_slot.get(at).copied().flatten() {
                     Some(lane) => self.lanes[lane].visit(&self.queue, batch, incidents)?,
-                    None => 0,
+                    None => (0, true),
                 };
+                // Its write position was read after its bit was cleared: who writes on sets the bit again.
+                if drained {
+                    self.pending[at / 64] &= !(1 << (at % 64));
+                }
                 if taken > 0 {
                     return Ok(taken);
                 }
-                self.pending[at / 64] &= !(1 << (at % 64));
+            }
+            if !self.has_something() {
+                break;
             }
         }
         Ok(0)
@@ -130,8 +136,13 @@ impl Source {
         self.lanes.iter().map(|lane| lane.read.position.saturating_sub(lane.finished.position)).sum()
     }
 
+    pub(super) fn unfinished_messages(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.read.count.saturating_sub(lane.finished.count)).sum()
+    }
+
     fn collect(&mut self) {
-        for (word, pending) in self.queue.index.bits().iter().zip(&mut self.pending) {
+        let used = self.by_slot.len().max(self.queue.index.slots()).div_ceil(64);
+        for (word, pending) in self.queue.index.bits().iter().zip(&mut self.pending).take(used) {
             *pending = collect::<Mapped>(word, *pending);
         }
         if self.queue.index.slots() > self.by_slot.len() {
@@ -142,13 +153,15 @@ impl Source {
     /// The next pending slot after the last one served, going round.
     fn next_turn(&mut self) -> Option<usize> {
         let slots = self.by_slot.len();
-        for word in 0..BIT_WORDS {
+        let words = slots.div_ceil(64);
+        self.pending[words..].fill(0);
+        for word in 0..words {
             // Bits beyond the slots in use come from damage, or from the start; nothing is there.
             let used = slots.saturating_sub(word * 64).min(64);
             self.pending[word] &= if used == 64 { u64::MAX } else { (1 << used) - 1 };
         }
         let after = |from: usize| {
-            (from / 64..BIT_WORDS).find_map(|word| {
+            (from / 64..words).find_map(|word| {
                 let mask = if word == from / 64 { u64::MAX << (from % 64) } else { u64::MAX };
                 let bits = self.pending[word] & mask;
                 (bits != 0).then(|| word * 64 + bits.trailing_zeros() as usize)

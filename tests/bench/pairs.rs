@@ -4,11 +4,11 @@
 //! the ratio within pairs, not the quotient of two averages.
 
 /// Pairs per row: the fewest from which quartiles mean something.
-pub const PAIRS: usize = 9;
+pub(crate) const PAIRS: usize = 9;
 
 /// Whether a larger figure is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Better {
+pub(crate) enum Better {
     /// Rates.
     Higher,
     /// Times, memory, instructions.
@@ -17,22 +17,22 @@ pub enum Better {
 
 /// One comparison.
 #[derive(Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// What is compared.
-    pub name: String,
+    pub(crate) name: String,
     /// The unit of the figures.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// Which way is better.
-    pub better: Better,
+    pub(crate) better: Better,
     /// The ratio ours/peer that is asked for, if any: at least, for [`Better::Higher`]; at most, else.
-    pub bar: Option<f64>,
+    pub(crate) bar: Option<f64>,
     /// Ours and the peer's figure, pair by pair.
-    pub pairs: Vec<(f64, f64)>,
+    pub(crate) pairs: Vec<(f64, f64)>,
 }
 
 impl Row {
     /// Runs `PAIRS` pairs, after one that warms up and does not count.
-    pub fn run(
+    pub(crate) fn run(
         name: &str,
         unit: &'static str,
         better: Better,
@@ -40,7 +40,8 @@ impl Row {
         mut ours: impl FnMut() -> f64,
         mut peer: impl FnMut() -> f64,
     ) -> Self {
-        (ours(), peer());
+        ours();
+        peer();
         // Each side goes first every other time: what the first leaves behind (caches, heat) evens out.
         let pairs = (0..PAIRS).map(|n| {
             if n % 2 == 0 {
@@ -55,12 +56,12 @@ impl Row {
     }
 
     /// The median of ours/peer.
-    pub fn ratio(&self) -> f64 {
+    pub(crate) fn ratio(&self) -> f64 {
         quartiles(self.pairs.iter().map(|(ours, peer)| ours / peer)).1
     }
 
     /// Whether the bar is met; true where there is none.
-    pub fn is_met(&self) -> bool {
+    pub(crate) fn is_met(&self) -> bool {
         self.bar.is_none_or(|bar| match self.better {
             Better::Higher => self.ratio() >= bar,
             Better::Lower => self.ratio() <= bar,
@@ -69,7 +70,7 @@ impl Row {
 }
 
 /// Lower quartile, median, upper quartile.
-pub fn quartiles(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+pub(crate) fn quartiles(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
@@ -77,7 +78,7 @@ pub fn quartiles(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
 }
 
 /// Prints rows as a table: median (quartiles) of ours, of the peer, and of their ratio, with the bar.
-pub fn print(rows: &[Row]) {
+pub(crate) fn print(rows: &[Row]) {
     println!("| what | ours | peer | ratio | bar | |\n|-|-|-|-|-|-|");
     for row in rows {
         let ours = cell(row.pairs.iter().map(|pair| pair.0));

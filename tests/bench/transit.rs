@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 
 use multimodule::message::Stamp;
 use multimodule::name::{LaneName, QueueName};
-use multimodule::transit::{AppendError, Bell, Consumer, Outgoing, Reader, Sender, Taken, Transit};
+use multimodule::transit::{AppendError, AsyncBell, Bell, Consumer, Outgoing, Reader, Sender, Taken, Transit};
 use pairs::{Better, Row};
-use tokio::io::unix::AsyncFd;
 
 /// Messages of one streaming run: about 0.3 s of ours, and of SysV's.
 const STREAMED: u64 = 400_000;
@@ -31,14 +30,19 @@ fn main() -> Fallible<()> {
         let end: Vec<&str> = arguments[at + 1..].iter().map(String::as_str).collect();
         return other_end(&end);
     }
+    let wanted = |row: &str| arguments.iter().skip(1).all(|only| only.starts_with("--") || row.contains(only.as_str()));
     if arguments.iter().any(|argument| argument == "--profile") {
         // Ours alone, for `perf record`.
         for _ in 0..10 {
-            println!("{:.2} M/s", stream_transit()?);
+            if wanted("stream") {
+                println!("{:.2} M/s", stream_transit()?);
+            }
+            if wanted("round trip") {
+                println!("{:.2} µs", round_trips("echo")?);
+            }
         }
         return Ok(());
     }
-    let wanted = |row: &str| arguments.iter().skip(1).all(|only| only.starts_with("--") || row.contains(only.as_str()));
     let mut rows = Vec::new();
     if wanted("stream") {
         let (ours, peer) = (|| stream_transit().expect("transit"), || stream_sysv().expect("sysv"));
@@ -270,21 +274,19 @@ fn runtime() -> Fallible<tokio::runtime::Runtime> {
 struct AsyncEnds {
     sender: Sender,
     consumer: Consumer,
-    bell: AsyncFd<Arc<Bell>>,
+    bell: AsyncBell,
 }
 
 impl AsyncEnds {
     fn new(ends: Ends) -> Fallible<Self> {
-        Ok(Self { sender: ends.sender, consumer: ends.consumer, bell: AsyncFd::new(ends.bell)? })
+        Ok(Self { sender: ends.sender, consumer: ends.consumer, bell: AsyncBell::new(ends.bell)? })
     }
 
     async fn take_one(&mut self) -> Fallible<Taken> {
         let mut batch = Vec::with_capacity(1);
         while self.consumer.take(&mut batch)? == 0 {
             if self.consumer.prepare_sleep() {
-                let mut ready = self.bell.readable().await?;
-                ready.get_inner().ring_pending()?;
-                ready.clear_ready();
+                self.bell.rung().await?;
             }
         }
         let taken = batch.pop().expect("something was taken");

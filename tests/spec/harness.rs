@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use crate::children::Exit;
 use crate::daemon::Daemon;
 use crate::lines::Stream;
-use crate::world::World;
-
-const SOON: Duration = Duration::from_secs(10);
+use crate::world::{SOON, World};
 
 fn shell(world: &World, script: &str) -> Daemon {
     world.program("/bin/sh").arg("-c").arg(script).start()

@@ -24,6 +24,9 @@ use crate::lines::Stream;
 /// How long a one-shot command may take: far over what the slowest machine needs, so that a hang has a name.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The deadline of what should come at once: generous, since machines are loaded.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
 /// The directory of one spec.
 #[derive(Debug)]
 pub(crate) struct World {

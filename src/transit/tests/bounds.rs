@@ -116,11 +116,13 @@ fn a_drained_lane_that_is_idle_for_ten_seconds_owns_no_file_but_the_one_of_its_l
         append_numbers(&sender, 1..1000);
         let (mut consumer, now) = (fixture.consumer(), Instant::now());
         let tidy = |seconds| fixture.transit.tidy_at(now + Duration::from_secs(seconds)).unwrap();
-        (tidy(0), tidy(20));
+        tidy(0);
+        tidy(20);
         assert!(fixture.files().len() >= 2, "what is not finished stays");
         let taken = drain(&mut consumer);
         finish_all(&mut consumer, &taken);
-        (tidy(21), tidy(30));
+        tidy(21);
+        tidy(30);
         assert!(!fixture.files().is_empty(), "nine seconds are not ten");
         tidy(31);
         assert_eq!(fixture.files().len(), kept, "{:?}", fixture.files());

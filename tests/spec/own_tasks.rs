@@ -1,0 +1,157 @@
+//! A daemon with tasks of our own, which break as they are told: this test program, started again as a daemon.
+//!
+//! The binary knows only the tasks that are compiled in, and none of those fails on purpose.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use multimodule::channel::{self, Handling};
+use multimodule::daemon::{self, DaemonOptions};
+use multimodule::name::QueueName;
+use multimodule::runtime::Registry;
+use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, View, fields};
+
+use crate::daemon::DaemonBuilder;
+use crate::world::World;
+
+/// Names the config; where it is not set, this program is no daemon.
+const CONFIG: &str = "MULTIMODULE_SPEC_CONFIG";
+/// Names the state directory.
+const STATE: &str = "MULTIMODULE_SPEC_STATE";
+
+impl World {
+    /// A daemon with the tasks of this file, and this config.
+    pub(crate) fn own_daemon(&self, config: &str) -> DaemonBuilder<'_> {
+        self.write_config(config);
+        let program = std::env::current_exe().expect("this program has a path");
+        let words = ["--exact", "own_tasks::this_program_can_be_a_daemon", "--nocapture", "--quiet"];
+        let daemon = words.into_iter().fold(self.program(program), DaemonBuilder::arg);
+        daemon.env(CONFIG, self.config_path())
+    }
+}
+
+impl DaemonBuilder<'_> {
+    /// Another state directory for a daemon with the tasks of this file.
+    pub(crate) fn own_state(self, directory: &str) -> Self {
+        self.env(STATE, directory)
+    }
+}
+
+#[test]
+fn this_program_can_be_a_daemon() {
+    let Some(config) = std::env::var_os(CONFIG) else { return };
+    let channels = channel::install(Handling::parse("log:1,error:2,alert:2").unwrap(), 0).unwrap();
+    let options = DaemonOptions {
+        control_queue: QueueName::new("MultiModule_control").unwrap(),
+        prefixes: Vec::new(),
+        config: Some(config.into()),
+        state_dir: std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into(),
+        transit_dir: None,
+        set_level: Arc::new(move |level| channels.set_level(level)),
+        lines: None,
+    };
+    let tasks = Registry::new().with::<Counter>("Counter").unwrap();
+    let tasks = tasks.with::<Echo>("Echo").unwrap().with::<Echo>("Second").unwrap();
+    let ended = daemon::run(options, tasks);
+    if let Err(error) = &ended {
+        eprintln!("{error}");
+    }
+    // The test runner must not say anything more: this is a daemon.
+    std::process::exit(i32::from(ended.is_err()));
+}
+
+/// Remembers every number it hears, in order and by sender; fails, panics and blocks as it is told. Stateful.
+#[derive(Default)]
+struct Counter {
+    handled: u64,
+}
+
+/// The config of both tasks.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    label: String,
+}
+
+/// What survives.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Heard(pub(crate) BTreeMap<String, Vec<i64>>);
+
+impl Task for Counter {
+    type Config = Config;
+    type State = Heard;
+
+    async fn start(&mut self, ctx: &mut Context<Self>) -> Result {
+        println!("Counter: started {}", ctx.config.label);
+        Ok(())
+    }
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        self.handled += 1;
+        if let (Some(from), Some(n)) = (text(&message, "from"), number(&message, "n")) {
+            ctx.state.0.entry(from).or_default().push(n);
+        }
+        ctx.emit(fields! { text: "emitted" });
+        obey(&message)?;
+        let heard: usize = ctx.state.0.values().map(Vec::len).sum();
+        println!("Counter: has heard {heard}.");
+        Ok(())
+    }
+
+    async fn stop(&mut self, _ctx: &mut Context<Self>) -> Result {
+        println!("Counter: stopped");
+        Ok(())
+    }
+}
+
+/// Says what it hears, waits as long, and emits as many messages as it is told. Stateless.
+#[derive(Default)]
+struct Echo;
+
+impl Task for Echo {
+    type Config = Config;
+    type State = ();
+
+    async fn start(&mut self, ctx: &mut Context<Self>) -> Result {
+        println!("{}: started {}", ctx.name(), ctx.config.label);
+        Ok(())
+    }
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        for number in 0..number(&message, "emit").unwrap_or(0) {
+            ctx.emit(fields! { text: format!("number {number}"), wait_ms: 1 });
+        }
+        obey(&message)?;
+        let text = text(&message, "text").unwrap_or_default();
+        if let Some(wait) = number(&message, "wait_ms") {
+            println!("{}: took {text}", ctx.name());
+            tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())).await;
+        }
+        println!("{}: {text}.", ctx.name());
+        Ok(())
+    }
+}
+
+/// Does to the task what the message asks for.
+fn obey(message: &Message) -> Result {
+    if let Some(block) = number(message, "block_ms") {
+        // Nobody sends: this is a wait that holds up the thread.
+        let (_tx, rx) = mpsc::channel::<()>();
+        let _timed_out = rx.recv_timeout(Duration::from_millis(block.unsigned_abs()));
+    }
+    assert!(!is_set(message, "panic"), "told to panic");
+    if is_set(message, "fail") { Err("told to fail".into()) } else { Ok(()) }
+}
+
+fn text(message: &Message, key: &str) -> Option<String> {
+    message.get(key).and_then(View::as_text).map(str::to_owned)
+}
+
+fn number(message: &Message, key: &str) -> Option<i64> {
+    message.get(key).and_then(View::as_i64)
+}
+
+fn is_set(message: &Message, key: &str) -> bool {
+    message.get(key).is_some_and(|value| value.is_true())
+}

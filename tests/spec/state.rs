@@ -1,0 +1,201 @@
+//! State: exact whatever is killed and when, and never a silent start at zero.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::thread;
+
+use crate::children::Exit;
+use crate::daemon::Daemon;
+use crate::own_tasks::Heard;
+use crate::records::{cut_in_half, damage};
+use crate::world::{SOON, World};
+
+/// Commits so often that kills fall between them, and in the middle of them.
+const COUNTER: &str = "{ Counter => { intervals => { save_state => 0.01 } } }";
+
+/// Commits at the end only: each run leaves one record.
+const SELDOM: &str = "{ Counter => { intervals => { save_state => 3600 } } }";
+
+fn heard(world: &World) -> Heard {
+    ron::from_str(&world.saved_state("Counter")).expect("the counter's state")
+}
+
+/// A number below `bound`, another at each call.
+fn random(bound: u64) -> u64 {
+    RandomState::new().hash_one(bound) % bound
+}
+
+/// Sends `from..to`, one message after another.
+fn send_numbers(world: &World, sender: &str, numbers: std::ops::Range<i64>) {
+    numbers.for_each(|n| world.send(&format!("{{from => '{sender}', n => {n}}}"), "Counter"));
+}
+
+/// A run that hears one more number and ends in order.
+fn run_once(world: &World, n: i64) {
+    let daemon = world.own_daemon(SELDOM).start();
+    world.send(&format!("{{from => 'a', n => {n}}}"), "Counter");
+    daemon.wait_for(&format!("has heard {n}."), SOON);
+    end(&daemon);
+}
+
+fn end(daemon: &Daemon) {
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(SOON), 0);
+}
+
+#[test]
+fn every_message_counts_exactly_once_and_in_its_senders_order_whenever_the_daemon_is_killed() {
+    const ROUNDS: i64 = 8;
+    const EACH: i64 = 60;
+    const SENDERS: [&str; 3] = ["a", "b", "c"];
+    let world = World::new();
+    for round in 0..ROUNDS {
+        let daemon = world.own_daemon(COUNTER).start();
+        thread::scope(|scope| {
+            for sender in SENDERS {
+                let world = &world;
+                scope.spawn(move || send_numbers(world, sender, round * EACH..(round + 1) * EACH));
+            }
+            // The first is killed while it starts, the others somewhere among this round's messages.
+            let sent = SENDERS.len() as u64 * EACH.unsigned_abs();
+            let target = round.unsigned_abs() * sent + random(sent) + 1;
+            if round > 0 {
+                daemon.wait_for(&format!("has heard {target}."), SOON);
+            }
+            daemon.kill();
+            assert_eq!(daemon.exit(SOON), Exit::Signal(9));
+        });
+    }
+    let all = ROUNDS * EACH;
+    let daemon = world.own_daemon(COUNTER).start();
+    world.send("{from => 'last', n => 0}", "Counter");
+    daemon.wait_for(&format!("has heard {}.", all * 3 + 1), SOON);
+    end(&daemon);
+    let heard = heard(&world).0;
+    for sender in SENDERS {
+        assert!(heard[sender].iter().copied().eq(0..all), "{sender}: {:?}", heard[sender]);
+    }
+    assert_eq!((world.waiting("Counter"), world.waiting("dead")), (0, 0));
+}
+
+#[test]
+fn save_state_says_how_often_a_state_is_saved() {
+    let world = World::new();
+    let config = |seconds: &str| {
+        format!(
+            "{{ Example1 => {{ outstr => 'x', ct => 1, intervals => {{ save_state => {seconds}, Example1 => 0.1 }} }}, \
+                 Router => {{ routes => [ {{ match => {{ source => 'Example1' }}, forwards => [ {{ qname => 'Example2' }} ] }} ] }} }}"
+        )
+    };
+    let first_after_a_kill = |seconds| {
+        let run = || world.daemon().config(&config(seconds)).prefix("mytasks::").start();
+        let daemon = run();
+        daemon.wait_for("20 (x)", SOON);
+        daemon.kill();
+        daemon.exit(SOON);
+        let again = run();
+        let line = again.wait_for("Example2: received a message: ", SOON);
+        let text = again.lines()[line].text.clone();
+        again.kill();
+        again.exit(SOON);
+        text.split(' ').find_map(|word| word.parse::<i64>().ok()).unwrap()
+    };
+    assert_eq!(first_after_a_kill("3600"), 1, "nothing was saved in between");
+    let goes_on = first_after_a_kill("0.05");
+    assert!(goes_on > 15, "the state is at most some ticks old: {goes_on}");
+}
+
+#[test]
+fn a_transform_message_changes_the_state_and_is_not_delivered() {
+    let world = World::new();
+    world.write_config(include_str!("../../conf/test.conf"));
+    let daemon = world.daemon().arg("-c").arg("test.conf").prefix("mytasks::").start();
+    daemon.wait_for("1 (howdy)", SOON);
+    assert_eq!(world.strans(&["{'.multimodule' => {transform => {ct => 500}}}", "Example1"]).code, 0);
+    daemon.wait_for("Example2: received a message: 500 (howdy)", SOON);
+    daemon.wait_for("Example2: received a message: 501 (howdy)", SOON);
+    assert!(!daemon.stdout().contains("Example1: received"), "{daemon:?}");
+    world.send("{'.multimodule' => {transform => {ct => 'many'}}}", "Example1");
+    daemon.wait_for("[ERROR] Example1:", SOON);
+    daemon.wait_for("502 (howdy)", SOON);
+}
+
+#[test]
+fn a_state_file_that_is_cut_in_half_or_damaged_loses_nothing_while_another_is_whole() {
+    for spoil in [cut_in_half, damage] as [fn(&_); 2] {
+        let world = World::new();
+        run_once(&world, 1);
+        run_once(&world, 2);
+        spoil(&world.newest_records("Counter")[0]);
+        run_once(&world, 3);
+        assert_eq!(heard(&world).0["a"], [1, 2, 3]);
+    }
+}
+
+#[test]
+fn a_damaged_record_is_kept_aside_and_what_the_older_one_misses_is_told() {
+    for spoil in [cut_in_half, damage] as [fn(&_); 2] {
+        let world = World::new();
+        run_once(&world, 1);
+        run_once(&world, 2);
+        world.newest_records("Counter").iter().for_each(spoil);
+        let daemon = world.own_daemon(SELDOM).start();
+        daemon.wait_for("1 messages from anon:0 are missing in this state", SOON);
+        daemon.wait_for("it is kept as", SOON);
+        world.send("{from => 'a', n => 3}", "Counter");
+        daemon.wait_for("has heard 2.", SOON);
+        end(&daemon);
+        assert_eq!(heard(&world).0["a"], [1, 3]);
+        let names = std::fs::read_dir(world.state()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(names.into_iter().any(|name| name.to_string_lossy().contains(".damaged-")));
+    }
+}
+
+#[test]
+fn a_state_restored_from_last_week_says_what_it_misses() {
+    let world = World::new();
+    run_once(&world, 1);
+    let last_week = world.keep_records("Counter");
+    run_once(&world, 2);
+    run_once(&world, 3);
+    world.records("Counter").iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    last_week.restore();
+    let daemon = world.own_daemon(SELDOM).start();
+    daemon.wait_for("2 messages from anon:0 are missing in this state", SOON);
+    world.send("{from => 'a', n => 4}", "Counter");
+    daemon.wait_for("has heard 2.", SOON);
+    end(&daemon);
+    assert_eq!(heard(&world).0["a"], [1, 4]);
+}
+
+#[test]
+fn a_task_without_a_good_record_is_not_started_and_the_error_says_what_to_do() {
+    let world = World::new();
+    let config = "{ Counter => {}, Echo => {} }";
+    run_once(&world, 1);
+    world.records("Counter").iter().for_each(damage);
+    let damaged = world.keep_records("Counter");
+    let daemon = world.own_daemon(config).start();
+    let line = daemon.wait_for("task Counter is not started, for none of its records is good", SOON);
+    let text = daemon.lines()[line].text.clone();
+    for part in ["its checksum is wrong", "to go on, mend one of them", "to start at zero, remove all three"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    world.send("{from => 'a', n => 2}", "Counter");
+    world.send("{text => 'the others run'}", "Echo");
+    daemon.wait_for("Echo: the others run.", SOON);
+    daemon.interrupt();
+    daemon.exit(SOON);
+    assert!(!daemon.stdout().contains("Counter: started"), "{daemon:?}");
+    assert!(damaged.is_untouched());
+    assert_eq!(world.waiting("Counter"), 1, "its messages wait");
+    // What the error says helps.
+    remove_all(&world.state(), &world.records("Counter"));
+    let daemon = world.own_daemon(config).start();
+    daemon.wait_for("has heard 1.", SOON);
+}
+
+fn remove_all(state: &Path, records: &[std::path::PathBuf]) {
+    assert_eq!(records.len(), 3, "{}", state.display());
+    records.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+}
