@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use multimodule::config::{
-    Config, Document, Framework, FrameworkKey, Fsync, Overflow, PathFault, ROUTER, ValuePath,
-};
+use multimodule::config::{Config, Document, Framework, FrameworkKey, Fsync, Overflow, PathFault, ROUTER, ValuePath};
 use multimodule::name::TaskName;
 use multimodule::router::RoutingTable;
 use multimodule::tasks;
