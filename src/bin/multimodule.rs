@@ -8,6 +8,10 @@ use multimodule::cli::{Exit, Failure, Options, multimodule_main};
 use multimodule::daemon::{self, DaemonError, DaemonOptions};
 use multimodule::tasks;
 
+/// Messages are made by one thread and dropped by another, which costs glibc's allocator a lock each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     multimodule_main(|options| match run(options) {
         Ok(()) => Exit::Ok,

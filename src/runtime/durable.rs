@@ -135,7 +135,7 @@ impl Durable {
     pub(super) fn next(&mut self) -> Result<Option<Taken>, Error> {
         loop {
             if let Some(taken) = self.batch.pop_front() {
-                if self.left_out.contains(&(taken.lane, taken.end)) {
+                if !self.left_out.is_empty() && self.left_out.contains(&(taken.lane, taken.end)) {
                     self.advance(Place { lane: taken.lane, end: taken.end, count: taken.count });
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! What all actors of a process share: the transit, the switchboard, the process's own lanes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +80,18 @@ impl Office {
         let body = message.encode_to(scratch).map_err(|error| AppendRefusal::Never(error.to_string()))?;
         let out = Outgoing { stamp: message.stamp(), tag: None, body };
         self.sender(queue).and_then(|sender| sender.append(&out)).map_err(AppendRefusal::from)
+    }
+
+    /// Appends messages from the front of `messages` as far as the queue takes them, looking its lane up once.
+    pub(super) fn append_some(&self, queue: &QueueName, messages: &mut VecDeque<Message>, scratch: &mut Vec<u8>) {
+        let Ok(sender) = self.sender(queue) else { return };
+        while let Some(message) = messages.front() {
+            let Ok(body) = message.encode_to(scratch) else { return };
+            if sender.append(&Outgoing { stamp: message.stamp(), tag: None, body }).is_err() {
+                return;
+            }
+            messages.pop_front();
+        }
     }
 
     /// Appends, waiting while the queue is full or the disk refuses; a long wait is reported once.

@@ -231,10 +231,12 @@ impl Post {
         messages: &mut VecDeque<Message>,
         course: &Course,
     ) -> Result<(), PostError> {
-        for message in messages.drain(..) {
+        loop {
+            self.office.append_some(queue, messages, &mut self.scratch);
+            // What is refused is tried again by itself: it waits, or it is told why.
+            let Some(message) = messages.pop_front() else { return Ok(()) };
             self.append(queue, &message, course).await?;
         }
-        Ok(())
     }
 
     async fn append(&mut self, queue: &QueueName, message: &Message, course: &Course) -> Result<(), PostError> {

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::office::Office;
 use super::watch::{Looks, Watch};
-use crate::transit::{Bell, Listening};
+use crate::transit::{AsyncBell, Bell};
 
 /// The longest sleep of the doorman: a ring that was lost (none should be) is made up for after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -34,10 +34,10 @@ impl Doorman {
 }
 
 async fn answer(bell: &Arc<Bell>, office: &Office) -> std::io::Result<()> {
-    let listening = Listening::new(bell.clone())?;
+    let listening = AsyncBell::new(bell.clone())?;
     let mut tidied = Instant::now();
     loop {
-        match tokio::time::timeout(LONGEST_SLEEP, listening.answer()).await {
+        match tokio::time::timeout(LONGEST_SLEEP, listening.rung()).await {
             Ok(answered) => drop(answered?),
             Err(_) => bell.look_again(),
         }

@@ -6,8 +6,6 @@ macro_rules! fields {
     (@key $key:ident) => { $crate::value::Text::const_new(stringify!($key)) };
     (@key $key:literal) => { $crate::value::Text::const_new($key) };
     ($($key:tt : $value:expr),* $(,)?) => {
-        $crate::value::Map::from_entries(::std::vec![
-            $(($crate::fields!(@key $key), $crate::value::Value::from($value))),*
-        ])
+        $crate::value::Map::from_array([$(($crate::fields!(@key $key), $crate::value::Value::from($value))),*])
     };
 }

@@ -38,6 +38,14 @@ impl Map {
         Self(entries)
     }
 
+    /// A map of these entries, with room for what the framework adds to a message: `source`, `previous_source`.
+    #[must_use]
+    pub fn from_array<const N: usize>(entries: [(Text, Value); N]) -> Self {
+        let mut map = Vec::with_capacity(N + 2);
+        map.extend(entries);
+        Self::from_entries(map)
+    }
+
     fn find(&self, key: &str) -> Result<usize, usize> {
         if self.0.len() <= SCAN_ENTRIES {
             return self.scan(key).ok_or_else(|| self.0.partition_point(|(have, _)| have.as_str() < key));

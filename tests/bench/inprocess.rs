@@ -27,6 +27,10 @@ use multimodule::value::Value;
 use nix::time::{ClockId, clock_gettime};
 use pairs::{Better, Row};
 
+/// As the daemon has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a source does in one activation before others have their turn.
 const PER_TICK: u64 = 256;
 const ROUTES: usize = 100;
