@@ -6,7 +6,7 @@
 //!   signals, the second ───────┘
 //! ```
 //!
-//! A config becomes an [`Assembly`] (which tasks, with which code; the routing table) or a list of faults, all at
+//! A config becomes an `Assembly` (which tasks, with which code; the routing table) or a list of faults, all at
 //! once; only an assembly is applied. So what runs goes on running whatever a config says.
 //!
 //! Invariant: one daemon per state directory.

@@ -8,8 +8,8 @@
 //!   transit queue ─► Inlet ─► mailbox                           stateless: a mailbox, filled by others and the inlet
 //! ```
 //!
-//! The [`Runtime`] is owned by the daemon and starts, configures and ends actors. An actor is a [`shell`], the same
-//! for every task (where input comes from, timers, commits, where output goes), around a [`cell`] that holds the
+//! The [`Node`] is owned by the daemon and starts, configures and ends actors. An actor is a `shell`, the same
+//! for every task (where input comes from, timers, commits, where output goes), around a `cell` that holds the
 //! task's own types. The loop that joins them (`actor`) is the only generic code.
 //!
 //! Invariants: a task handles one thing at a time. What an activation emits takes effect when it returns, or not at

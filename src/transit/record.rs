@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use crate::message::Stamp;
 
-/// Which output of which commit a record is (DESIGN, "Commit"): with it, output goes out once.
+/// Which output of which commit a record is (decision 17 of docs/ARCHITECTURE.md): with it, output goes out once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag {
     /// Random, made with a task's first state record.

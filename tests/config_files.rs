@@ -1,0 +1,108 @@
+//! The configs that come with the program: each is read and checked as the daemon does, and `multimodule.conf` tells
+//! the truth about the defaults.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use multimodule::config::{Config, Document, Framework, FrameworkKey, Fsync, Overflow, PathFault, ROUTER, ValuePath};
+use multimodule::name::TaskName;
+use multimodule::router::RoutingTable;
+use multimodule::tasks;
+use multimodule::transit::{self, Settings};
+use multimodule::value::Map;
+
+/// What the configs' own first lines tell to type.
+const PREFIXES: [&str; 1] = ["mytasks::"];
+
+const REFERENCE: &str = "conf/multimodule.conf";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for directory in ["conf", "conf/examples"] {
+        let Ok(entries) = fs::read_dir(root().join(directory)) else { continue };
+        let paths = entries.map(|entry| entry.expect("a readable directory").path());
+        files.extend(paths.filter(|path| path.is_file()));
+    }
+    files.sort();
+    files
+}
+
+fn document(path: &Path) -> Document {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Document::parse_bytes(&path.display().to_string(), &bytes).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// All that is wrong with a config, its tasks' own settings included.
+fn faults(root: &Map) -> Vec<PathFault> {
+    let config = match Config::read(root) {
+        Ok(config) => config,
+        Err(faults) => return faults,
+    };
+    let (registry, prefixes) = (tasks::registry().expect("the tasks agree"), PREFIXES.map(str::to_owned));
+    let mut faults = Vec::new();
+    for (name, entry) in &config.tasks {
+        match registry.resolve(name, &prefixes) {
+            Some(kind) => {
+                let found = kind.check_config(&entry.own).err().unwrap_or_default();
+                faults.extend(found.into_iter().map(|fault| entry.fault_of(name, fault)));
+            }
+            None => faults.push(fault(name.as_str(), "there is no code for this task")),
+        }
+    }
+    let base = ValuePath::default().key(ROUTER);
+    let found = RoutingTable::compile(&config.router).err().unwrap_or_default();
+    faults.extend(found.into_iter().map(|fault| PathFault { path: fault.path.below(&base), ..fault }));
+    faults
+}
+
+fn fault(key: &str, reason: &str) -> PathFault {
+    PathFault { path: ValuePath::default().key(key), reason: reason.to_owned(), advice: None }
+}
+
+/// What the reference says to the framework about its first task.
+fn shown() -> Framework {
+    let config = document(&root().join(REFERENCE)).config().unwrap_or_else(|faults| panic!("{faults}"));
+    config.tasks[&TaskName::new("Example1").expect("a name")].framework.clone()
+}
+
+#[test]
+fn every_config_that_comes_with_the_program_is_right() {
+    let files = files();
+    assert!(files.iter().any(|path| path.ends_with(REFERENCE)), "{files:?}");
+    for path in files {
+        let document = document(&path);
+        let faults = faults(document.root());
+        assert!(faults.is_empty(), "{}", document.faults(faults));
+    }
+}
+
+#[test]
+fn the_reference_config_names_every_key_of_the_framework() {
+    let text = fs::read_to_string(root().join(REFERENCE)).unwrap();
+    let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for key in FrameworkKey::ALL {
+        assert!(words.contains(key.name()), "{REFERENCE} does not tell of {:?}", key.name());
+    }
+}
+
+#[test]
+fn the_reference_config_shows_the_defaults_of_the_framework() {
+    let (shown, usual) = (shown(), Framework::default());
+    assert_eq!(shown.commit_every, usual.commit_every);
+    assert_eq!((shown.delivery, shown.blocking), (usual.delivery, usual.blocking));
+}
+
+#[test]
+fn the_reference_config_shows_the_defaults_of_a_queue() {
+    let (shown, usual) = (shown().queue, Settings::default());
+    assert_eq!(shown.max_bytes, Some(usual.max_bytes));
+    assert_eq!(shown.max_messages, Some(usual.max_messages));
+    assert_eq!(shown.block_timeout, Some(usual.block_timeout));
+    assert_eq!((shown.overflow, usual.overflow), (Some(Overflow::Block), transit::Overflow::Block));
+    assert_eq!((shown.fsync, usual.fsync), (Some(Fsync::Never), transit::Fsync::Never));
+}
