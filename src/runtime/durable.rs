@@ -196,6 +196,13 @@ impl Durable {
         self.committer.begin(record, began, Instant::now());
     }
 
+    /// Begins the commit before an end.
+    pub(super) fn begin_last_commit(&mut self, state: String, began: Instant) {
+        let mut record = self.record(state);
+        self.ledger.snapshot_last(&mut record);
+        self.committer.begin(record, began, Instant::now());
+    }
+
     /// A record is written: what it counts is finished.
     pub(super) fn publish(&mut self, record: &Record) {
         self.ledger.seal(record.n);

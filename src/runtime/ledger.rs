@@ -175,21 +175,21 @@ impl Ledger {
         std::mem::take(&mut inner.changed) || inner.outbox.len() > inner.sealed
     }
 
+    /// Whether every copy was handled.
+    pub(super) fn is_clear(&self) -> bool {
+        self.lock().listed.is_empty()
+    }
+
     /// Fills the ledger's part of record `n`: from here until it is written, nothing sealed is appended.
     pub(super) fn snapshot(&self, record: &mut Record) {
+        self.lock().snapshot(record);
+    }
+
+    /// The same for the last record of a run. What it lists is void from here on: it is handled after the next start.
+    pub(super) fn snapshot_last(&self, record: &mut Record) {
         let mut inner = self.lock();
-        for (entry, index) in inner.outbox.iter_mut().zip(1..) {
-            entry.index = index;
-        }
-        inner.snapshot = inner.outbox.len();
-        record.outbox = inner.outbox.iter().cloned().collect();
-        record.outputs = inner.marks();
-        let entry = |(task, message): &(TaskName, Message)| {
-            // What cannot be encoded was refused before it was listed.
-            let body = message.encoded().ok()?.clone();
-            Some(PendingEntry { task: task.clone(), stamp: message.stamp(), body })
-        };
-        record.pending = inner.listed.values().filter_map(entry).collect();
+        inner.snapshot(record);
+        inner.generation += 1;
     }
 
     /// Record `n` is written: its outbox may be appended now. Tags name it from now on, never the coming one: what
@@ -219,7 +219,8 @@ impl Ledger {
         inner.bytes = inner.outbox.iter().map(|entry| entry.body.len()).sum();
     }
 
-    /// Gives the lanes back. What is handled after this is void: the last record lists it.
+    /// Gives the lanes back. What is handled after this is void: the last record lists it, or the inputs are taken
+    /// again.
     pub(super) fn release(&self) {
         let mut inner = self.lock();
         inner.generation += 1;
@@ -228,6 +229,21 @@ impl Ledger {
 }
 
 impl Inner {
+    fn snapshot(&mut self, record: &mut Record) {
+        for (entry, index) in self.outbox.iter_mut().zip(1..) {
+            entry.index = index;
+        }
+        self.snapshot = self.outbox.len();
+        record.outbox = self.outbox.iter().cloned().collect();
+        record.outputs = self.marks();
+        let entry = |(task, message): &(TaskName, Message)| {
+            // What cannot be encoded was refused before it was listed.
+            let body = message.encoded().ok()?.clone();
+            Some(PendingEntry { task: task.clone(), stamp: message.stamp(), body })
+        };
+        record.pending = self.listed.values().filter_map(entry).collect();
+    }
+
     fn put(&mut self, lane: &LaneName, output: &Output) -> Result<(), String> {
         let body = output.message.encoded().map_err(|error| error.to_string())?.clone();
         let stamp = output.message.stamp();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -17,6 +18,10 @@ use crate::store::{Record, StoreError};
 
 /// The first state of a task, as text.
 pub(super) type FirstState<'a> = &'a (dyn Fn() -> Result<String, String> + Sync);
+
+/// How long an end waits for tasks of this process to handle what was emitted to them: long for a handler, short
+/// for whoever waits for the end.
+const NEIGHBOURS: Duration = Duration::from_millis(200);
 
 impl Shell {
     /// Takes what the task needs to run; waits while another process has it. A stateful task's state is returned.
@@ -168,6 +173,25 @@ impl Shell {
         self.join_write().await;
         let Some(durable) = self.durable() else { return Ok(()) };
         durable.begin_commit(state, Instant::now());
+        self.saved().await
+    }
+
+    /// Writes the last record and waits for it. The neighbours get a moment to handle the copies they have: what
+    /// the record lists is handled again after the next start.
+    async fn save_last(&mut self, state: String) -> Result<(), String> {
+        self.join_write().await;
+        let end = Instant::now() + NEIGHBOURS;
+        while self.durable().is_some_and(|durable| !durable.ledger.is_clear()) && Instant::now() < end {
+            tokio::time::sleep(NEIGHBOURS / 100).await;
+        }
+        let Some(durable) = self.durable() else { return Ok(()) };
+        durable.begin_last_commit(state, Instant::now());
+        self.saved().await
+    }
+
+    /// Waits for the write under way.
+    async fn saved(&mut self) -> Result<(), String> {
+        let Some(durable) = self.durable() else { return Ok(()) };
         let outcome = durable.committer.written().await;
         let saved = outcome.as_ref().map(drop).map_err(ToString::to_string);
         self.after_write(outcome);
@@ -197,7 +221,7 @@ impl Shell {
             Ok(_) if self.spoiled => {
                 Err("what it emitted last could not be sent; it goes on from its last record".into())
             }
-            Ok(state) => self.save(state).await,
+            Ok(state) => self.save_last(state).await,
             Err(reason) => Err(format!("its state cannot be written as RON: {reason}")),
         };
         // What the last record holds back goes out now, and not at the next start, which may be far.

@@ -126,3 +126,55 @@ fn a_missing_task_is_reported_with_what_is_meant_and_the_others_run() {
     daemon.wait_for("did you mean \"Example", SOON);
     daemon.wait_for("1 (howdy)", SOON);
 }
+
+#[test]
+fn a_removed_config_file_changes_nothing_until_there_is_one_again() {
+    let world = World::new();
+    let daemon = run(&world, &tutorial("outstr => 'howdy'"));
+    daemon.wait_for("1 (howdy)", SOON);
+    std::fs::remove_file(world.config_path()).unwrap();
+    daemon.wait_for("3 (howdy)", SOON);
+    world.write_config(&tutorial("outstr => 'back'"));
+    daemon.wait_for("(back)", SOON);
+}
+
+#[test]
+fn of_many_changes_at_once_the_last_one_holds() {
+    let world = World::new();
+    let daemon = world.own_daemon("{ Echo => { label => 'first' } }").start();
+    daemon.wait_for("Echo: started first", SOON);
+    for change in 0..30 {
+        world.write_config(&format!("{{ Echo => {{ label => 'number {change}' }} }}"));
+    }
+    daemon.wait_for("Echo: started number 29", SOON);
+}
+
+#[test]
+fn no_message_is_lost_or_doubled_while_its_tasks_are_stopped_and_started_by_reloads() {
+    const ALL: i64 = 300;
+    let world = World::new();
+    let config = |label: usize| {
+        let blocking = label % 2;
+        format!(
+            "{{ Counter => {{ label => '{label}', blocking => {blocking} }},
+                Second => {{ label => '{label}', blocking => {blocking} }},
+                Router => {{ routes => [ {{ match => {{ source => 'Counter' }}, forwards => [ {{ qname => 'Second' }} ] }} ] }} }}"
+        )
+    };
+    let daemon = world.own_daemon(&config(0)).start();
+    daemon.wait_for("Counter: started 0", SOON);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..ALL).for_each(|n| world.send(&format!("{{from => 'a', n => {n}}}"), "Counter")));
+        for label in 1..8 {
+            world.write_config(&config(label));
+            daemon.wait_for(&format!("Counter: started {label}"), SOON);
+            daemon.wait_for(&format!("Second: started {label}"), SOON);
+        }
+    });
+    daemon.wait_for(&format!("has heard {ALL}."), SOON);
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    let numbers: Vec<_> = (0..ALL).map(|n| n.to_string()).collect();
+    assert_eq!(world.saved_state("Counter"), format!("({{\"a\":[{}]}})", numbers.join(",")));
+    assert_eq!(daemon.stdout().matches("Second: emitted.").count(), numbers.len());
+}

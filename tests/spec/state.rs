@@ -52,9 +52,20 @@ fn end(daemon: &Daemon) {
     assert_eq!(daemon.exit_code(SOON), 0);
 }
 
+/// An end in order, not before there is something to end.
+fn start_and_end(daemon: &Daemon) {
+    daemon.wait_for("Counter: started", SOON);
+    end(daemon);
+}
+
+fn kill(daemon: &Daemon) {
+    daemon.kill();
+    assert_eq!(daemon.exit(SOON), Exit::Signal(9));
+}
+
 #[test]
 fn every_message_counts_exactly_once_whenever_the_daemon_is_killed_and_what_it_causes_goes_out_at_least_once() {
-    let (world, all) = hear_numbers_under_kills(COUNTER);
+    let (world, all) = hear_numbers(COUNTER, kill);
     let emitted = emitted(&world);
     for sender in SENDERS {
         let numbers = &emitted[sender];
@@ -64,11 +75,20 @@ fn every_message_counts_exactly_once_whenever_the_daemon_is_killed_and_what_it_c
 
 #[test]
 fn with_delivery_exactly_once_what_a_message_causes_goes_out_once_whenever_the_daemon_is_killed() {
-    let (world, all) = hear_numbers_under_kills(&COUNTER.replace("at_least_once", "exactly_once"));
+    let (world, all) = hear_numbers(&COUNTER.replace("at_least_once", "exactly_once"), kill);
     let emitted = emitted(&world);
     for sender in SENDERS {
         let numbers = &emitted[sender];
         assert!(numbers.iter().copied().eq(0..all), "{sender}: {numbers:?}");
+    }
+}
+
+#[test]
+fn orderly_ends_among_the_messages_lose_and_repeat_nothing() {
+    let (world, all) = hear_numbers(COUNTER, start_and_end);
+    let emitted = emitted(&world);
+    for sender in SENDERS {
+        assert!(emitted[sender].iter().copied().eq(0..all), "{sender}: {:?}", emitted[sender]);
     }
 }
 
@@ -86,9 +106,9 @@ fn with_delivery_exactly_once_an_orderly_end_holds_nothing_back() {
 
 const SENDERS: [&str; 3] = ["a", "b", "c"];
 
-/// Three senders send while the daemon is killed again and again; the state must count every number once, in its
+/// Three senders send while the daemon is ended again and again; the state must count every number once, in its
 /// sender's order. Returns how many numbers each has sent.
-fn hear_numbers_under_kills(counter: &str) -> (World, i64) {
+fn hear_numbers(counter: &str, end_run: fn(&Daemon)) -> (World, i64) {
     const ROUNDS: i64 = 8;
     const EACH: i64 = 60;
     let world = World::new();
@@ -100,7 +120,7 @@ fn hear_numbers_under_kills(counter: &str) -> (World, i64) {
                 let world = &world;
                 scope.spawn(move || send_numbers(world, sender, round * EACH..(round + 1) * EACH));
             }
-            // Two are killed while they start, the others somewhere among this round's messages.
+            // Two are ended while they start, the others somewhere among this round's messages.
             let sent = SENDERS.len() as u64 * EACH.unsigned_abs();
             let target = round.unsigned_abs() * sent + random(sent) + 1;
             match round {
@@ -108,8 +128,7 @@ fn hear_numbers_under_kills(counter: &str) -> (World, i64) {
                 4 => _ = daemon.wait_for("Counter: started", SOON),
                 _ => _ = daemon.wait_for(&format!("has heard {target}."), SOON),
             }
-            daemon.kill();
-            assert_eq!(daemon.exit(SOON), Exit::Signal(9));
+            end_run(&daemon);
         });
     }
     let all = ROUNDS * EACH;
