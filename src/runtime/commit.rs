@@ -40,8 +40,10 @@ pub(super) struct Committer {
 struct Written {
     store: TaskStore,
     record: Arc<Record>,
+    /// Whether the record is safe against kills; without it the record before holds.
     outcome: Result<(), StoreError>,
-    checkpointed: bool,
+    /// Whether it is also safe against a power cut, where that was asked for.
+    checkpoint: Option<Result<(), StoreError>>,
 }
 
 impl Committer {
@@ -128,12 +130,9 @@ impl Committer {
             self.last_checkpoint = now;
         }
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            let mut outcome = if slot { store.write(&record) } else { Ok(()) };
-            let checkpointed = checkpoint && outcome.is_ok();
-            if checkpointed {
-                outcome = store.checkpoint(&record);
-            }
-            Written { store, record, outcome, checkpointed }
+            let outcome = if slot { store.write(&record) } else { Ok(()) };
+            let checkpoint = (checkpoint && outcome.is_ok()).then(|| store.checkpoint(&record));
+            Written { store, record, outcome, checkpoint }
         }));
     }
 
@@ -163,7 +162,11 @@ impl Committer {
             self.since += 1;
             return Err(error);
         }
-        self.checkpointed = written.checkpointed;
+        self.checkpointed = matches!(written.checkpoint, Some(Ok(())));
+        if let Some(Err(error)) = written.checkpoint {
+            // The record stands in its slot; the next checkpoint tries again.
+            tracing::error!("a record is saved, and not yet safe against a power cut: {error}");
+        }
         self.saved = written.record.clone();
         Ok(written.record)
     }

@@ -99,10 +99,10 @@ impl TaskStore {
             self.checkpoint(record)?;
         }
         self.write_slot(record)?;
-        self.next = record.n.checked_add(1);
         if self.checkpoint_epoch != Some(record.epoch) {
             self.checkpoint(record)?;
         }
+        self.next = record.n.checked_add(1);
         Ok(())
     }
 
