@@ -283,17 +283,11 @@ fn the_kernel_gives_a_dead_processs_rights_back_and_a_living_ones_not() {
     assert!(transit.consumer(&queue(), None, &reader).is_ok());
 }
 
-#[expect(unsafe_code, reason = "ignoring a signal, as the daemon does at its start")]
-fn ignore_sigxfsz() {
-    // SAFETY: no handler of ours runs; the disposition is the process's own.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-}
-
 #[test]
 fn a_disk_without_room_is_an_error_and_the_queue_goes_on() {
     let test = "a_disk_without_room_is_an_error_and_the_queue_goes_on";
     if let Some((_, transit)) = end() {
-        ignore_sigxfsz();
+        multimodule::process::ignore_file_size_signal().unwrap();
         let sender = sender(&transit);
         nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE, 100_000, 100_000).unwrap();
         let append = |body: &[u8]| sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body });

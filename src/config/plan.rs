@@ -1,6 +1,7 @@
 //! What a new config changes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::entries::{Config, Entry};
 use crate::name::TaskName;
@@ -40,6 +41,23 @@ impl Plan {
     }
 }
 
+/// `added A, B; changed C; routes changed`
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for (what, tasks) in [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)] {
+            if !tasks.is_empty() {
+                let names: Vec<_> = tasks.iter().map(TaskName::as_str).collect();
+                parts.push(format!("{what} {}", names.join(", ")));
+            }
+        }
+        if self.router_changed {
+            parts.push("routes changed".to_owned());
+        }
+        f.write_str(&if parts.is_empty() { "nothing changed".to_owned() } else { parts.join("; ") })
+    }
+}
+
 /// The names of `tasks`, those that are `among` the others first.
 fn names(tasks: &BTreeMap<TaskName, Entry>, among: impl Fn(&TaskName) -> bool) -> (Vec<TaskName>, Vec<TaskName>) {
     tasks.keys().cloned().partition(|name| among(name))
@@ -69,6 +87,7 @@ mod tests {
             router_changed: true,
         };
         assert_eq!(Plan::between(&old, &new), expected);
+        assert_eq!(expected.to_string(), "added D; changed B; removed C; routes changed");
         assert!(Plan::between(&new, &new).is_empty());
     }
 }

@@ -11,6 +11,8 @@ use crate::value::Map;
 
 /// A config that can be applied.
 pub(super) struct Assembly {
+    /// The config itself.
+    pub(super) config: Config,
     /// The tasks that should run.
     pub(super) wanted: BTreeMap<TaskName, Wanted>,
     /// Where messages go.
@@ -60,7 +62,7 @@ impl Assembly {
         };
         around.add_unconfigured(&mut wanted, &table);
         faults.extend(around.misspelt_queues(&config, &wanted, &table));
-        if faults.is_empty() { Ok(Self { wanted, table, missing }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { config, wanted, table, missing }) } else { Err(faults) }
     }
 }
 

@@ -11,7 +11,7 @@ use super::config_file::ConfigFile;
 use super::error::DaemonError;
 use super::start::DaemonOptions;
 use crate::channel::QueueLine;
-use crate::config::{Document, Overlay};
+use crate::config::{Config, Document, Overlay, Plan};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
 use crate::transit::Transit;
@@ -30,6 +30,8 @@ pub(super) struct Daemon {
     /// The file's text as it was applied last, for the places of faults.
     document: Option<Document>,
     overlay: Overlay,
+    /// What holds now.
+    config: Config,
     called: BTreeSet<TaskName>,
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
@@ -55,6 +57,7 @@ impl Daemon {
             file,
             document: None,
             overlay: Overlay::new(),
+            config: Config::default(),
             called: BTreeSet::new(),
             missing: BTreeMap::new(),
         }
@@ -107,13 +110,14 @@ impl Daemon {
 
     async fn say(&mut self, overlay: Overlay, document: Option<Document>) {
         match self.try_apply(overlay, document).await {
-            Ok(()) => tracing::debug!("the changed config is applied"),
+            Ok(plan) if plan.is_empty() => {}
+            Ok(plan) => tracing::info!("the changed config is applied: {plan}"),
             Err(error) => refused(&error),
         }
     }
 
-    /// Applies a config whole, or changes nothing.
-    async fn try_apply(&mut self, overlay: Overlay, document: Option<Document>) -> Result<(), DaemonError> {
+    /// Applies a config whole, or changes nothing; tells what changed.
+    async fn try_apply(&mut self, overlay: Overlay, document: Option<Document>) -> Result<Plan, DaemonError> {
         let queues = self.queues();
         let around =
             Surroundings { registry: &self.registry, prefixes: &self.prefixes, queues: &queues, called: &self.called };
@@ -126,8 +130,9 @@ impl Daemon {
         }
         self.missing = assembly.missing;
         self.node.apply(assembly.wanted, assembly.table).await;
-        (self.overlay, self.document) = (overlay, document);
-        Ok(())
+        let plan = Plan::between(&self.config, &assembly.config);
+        (self.config, self.overlay, self.document) = (assembly.config, overlay, document);
+        Ok(plan)
     }
 
     fn queues(&self) -> BTreeSet<String> {

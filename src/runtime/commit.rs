@@ -150,7 +150,12 @@ impl Committer {
     /// Waits for the write under way; forever if there is none. `Ok` has the record that is safe now.
     pub(super) async fn written(&mut self) -> Result<Arc<Record>, StoreError> {
         let Some(writing) = &mut self.writing else { return std::future::pending().await };
-        let written = writing.await.expect("writing a record does not panic");
+        let written = match writing.await {
+            Ok(written) => written,
+            // The runtime is being torn down: whoever waits here will not be polled again.
+            Err(error) if error.is_cancelled() => return std::future::pending().await,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
         self.writing = None;
         self.store = Some(written.store);
         if let Err(error) = written.outcome {

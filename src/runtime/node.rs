@@ -159,6 +159,7 @@ impl Node {
         if let Some(mailbox) = &mailbox {
             self.inlet.serve(name.queue(), setup.settings(), mailbox.clone()).await;
         }
+        tracing::debug!(task = name.as_str(), "task {name} begins, by {}", setup.kind.path);
         self.actors.insert(name, Handle::start(setup, mailbox));
     }
 
@@ -167,6 +168,7 @@ impl Node {
         if handle.own == task.own && handle.framework == task.framework {
             return;
         }
+        tracing::debug!(task = name.as_str(), "task {name} gets a changed config");
         (handle.own, handle.framework) = (task.own.clone(), task.framework.clone());
         handle.order(Order::Configure { own: task.own, framework: task.framework }).await;
     }
@@ -174,6 +176,7 @@ impl Node {
     /// Ends actors: the inlet hands them nothing more, they work off what they have, their queues are finished.
     async fn end(&mut self, mut leavers: Vec<(TaskName, Handle)>) {
         for (name, handle) in leavers.iter() {
+            tracing::debug!(task = name.as_str(), "task {name} ends");
             if handle.mailbox.is_some() {
                 self.inlet.pause(name.queue()).await;
             }
