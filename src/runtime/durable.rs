@@ -209,7 +209,9 @@ impl Durable {
         for position in &record.positions {
             self.consumer.finish(LaneId(position.lane), position.position, position.count);
         }
-        self.left_out.retain(|(lane, end)| self.positions.get(lane).is_none_or(|p| p.position < *end));
+        // By the record and not by what was handled since: a rollback goes to the record, and would meet them again.
+        let passed = |lane: &LaneId| record.positions.iter().find(|position| position.lane == lane.0);
+        self.left_out.retain(|(lane, end)| passed(lane).is_none_or(|position| position.position < *end));
     }
 
     /// Appends what the outbox holds, as far as there is room; output that waits for a commit asks for one.

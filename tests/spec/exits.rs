@@ -25,11 +25,11 @@ fn what_is_in_mailboxes_is_delivered_before_the_end() {
     let world = World::new();
     let daemon = world.own_daemon(ECHO).start();
     daemon.wait_for("Echo: started", SOON);
-    world.send("{emit => 300, text => 'emitted'}", "Echo");
+    world.send("{emit => 50, text => 'emitted'}", "Echo");
     daemon.wait_for("Second: number 0.", SOON);
     daemon.interrupt();
     assert_eq!(daemon.exit_code(SOON), 0);
-    assert_eq!(daemon.stdout().matches("Second: number ").count(), 300, "{daemon:?}");
+    assert_eq!(daemon.stdout().matches("Second: number ").count(), 50, "{daemon:?}");
 }
 
 #[test]
