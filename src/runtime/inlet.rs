@@ -4,7 +4,8 @@
 //! task holds up its own queue and no other. An input is finished in its queue when all that was made of it is done
 //! (`watermark`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use crate::transit::{Bell, Consumer, Error, Reader, Settings, Taken};
 
 /// How many inputs of one queue may be under way: one visit of the consumer.
 const WINDOW: usize = 256;
+/// How many queues it looks after each second. Two calls into the kernel each: ten thousand idle queues cost nothing
+/// that shows, and some hundred are looked after every second.
+const LOOKS: usize = 256;
 
 /// Where the inlet gets its orders.
 #[derive(Clone)]
@@ -58,7 +62,9 @@ struct Inlet {
     bell: Arc<Bell>,
     description: String,
     rung: Arc<Rung>,
-    served: HashMap<QueueName, Served>,
+    served: BTreeMap<QueueName, Served>,
+    /// Where the turn of looking after them stands.
+    looked_after: Option<QueueName>,
     /// Queues that another process consumes; tried again each second.
     waiting: HashMap<QueueName, Waiting>,
     quiet: bool,
@@ -83,8 +89,8 @@ impl InletHandle {
     pub(super) fn start(office: Arc<Office>, bell: Arc<Bell>, description: String) -> Self {
         // Some requests ahead of an inlet that is in the middle of a visit.
         let (tx, rx) = mpsc::channel(64);
-        let (rung, served, waiting) = (Arc::default(), HashMap::new(), HashMap::new());
-        let inlet = Inlet { office, bell, description, rung, served, waiting, quiet: false };
+        let (rung, served, waiting) = (Arc::default(), BTreeMap::new(), HashMap::new());
+        let inlet = Inlet { office, bell, description, rung, served, looked_after: None, waiting, quiet: false };
         tokio::spawn(inlet.run(rx));
         Self(tx)
     }
@@ -197,8 +203,19 @@ impl Inlet {
         for queue in self.waiting.keys().cloned().collect::<Vec<_>>() {
             self.open(&queue);
         }
-        for served in self.served.values_mut() {
+        self.look_after_some();
+    }
+
+    /// Looks after the next [`LOOKS`] queues, in turn.
+    fn look_after_some(&mut self) {
+        let after = self.looked_after.take().map_or(Bound::Unbounded, Bound::Excluded);
+        for (queue, served) in self.served.range_mut((after, Bound::Unbounded)).take(LOOKS) {
             served.look_after(&self.office, self.quiet);
+            self.looked_after = Some(queue.clone());
+        }
+        // The last queue was among them: the next turn begins at the first.
+        if self.looked_after.as_ref() == self.served.keys().next_back() {
+            self.looked_after = None;
         }
     }
 

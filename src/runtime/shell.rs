@@ -51,6 +51,8 @@ pub(crate) struct Shell {
     pub(super) commit_first: bool,
     pub(super) last_fault: Option<String>,
     next_look_after: Instant,
+    /// What the last look found.
+    last_look: Vec<String>,
 }
 
 /// Where input comes from.
@@ -117,6 +119,7 @@ impl Shell {
             commit_first: false,
             last_fault: None,
             next_look_after: now,
+            last_look: Vec::new(),
         }
     }
 
@@ -324,9 +327,11 @@ impl Shell {
         }
         self.next_look_after = now + super::durable::RETRY;
         let lines = self.durable().map(Durable::look_after).unwrap_or_default();
-        for line in lines {
-            self.error(&line);
+        // What lasts is said once.
+        for line in lines.iter().filter(|line| !self.last_look.contains(line)) {
+            self.error(line);
         }
+        self.last_look = lines;
     }
 }
 
