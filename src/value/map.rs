@@ -40,15 +40,12 @@ impl Map {
         Self(entries)
     }
 
-    /// A map of what `fields!` names, which is told whether the keys ascend. There is room for the `source` and
-    /// the `previous_source` that an emitted message gets.
+    /// A map of what `fields!` names, which is told whether the keys ascend.
     #[doc(hidden)]
     #[must_use]
     #[inline]
-    pub fn of_fields<const N: usize>(ascending: bool, fields: [(Text, Value); N]) -> Self {
-        let mut entries = Vec::with_capacity(N + 2);
-        entries.extend(fields);
-        debug_assert!(!ascending || entries.is_sorted_by(|a: &(Text, Value), b| a.0 < b.0), "see `ascending`");
+    pub fn of_fields(ascending: bool, entries: Vec<(Text, Value)>) -> Self {
+        debug_assert!(!ascending || entries.is_sorted_by(|a, b| a.0 < b.0), "see `ascending`");
         if ascending { Self(entries) } else { Self::from_entries(entries) }
     }
 

@@ -82,18 +82,21 @@ impl Value {
 }
 
 impl From<bool> for Value {
+    #[inline]
     fn from(value: bool) -> Self {
         Self::Bool(value)
     }
 }
 
 impl From<u64> for Value {
+    #[inline]
     fn from(value: u64) -> Self {
         i64::try_from(value).map_or(Self::Uint(value), Self::Int)
     }
 }
 
 impl From<usize> for Value {
+    #[inline]
     fn from(value: usize) -> Self {
         Self::from(value as u64)
     }
@@ -102,6 +105,7 @@ impl From<usize> for Value {
 macro_rules! from_small_integers {
     ($($integer:ty),*) => { $(
         impl From<$integer> for Value {
+            #[inline]
             fn from(value: $integer) -> Self {
                 Self::Int(i64::from(value))
             }
@@ -111,6 +115,7 @@ macro_rules! from_small_integers {
 from_small_integers!(i8, i16, i32, i64, u8, u16, u32);
 
 impl From<f64> for Value {
+    #[inline]
     fn from(value: f64) -> Self {
         Self::Float(value)
     }
@@ -119,6 +124,7 @@ impl From<f64> for Value {
 macro_rules! from_texts {
     ($($text:ty),*) => { $(
         impl From<$text> for Value {
+            #[inline]
             fn from(text: $text) -> Self {
                 Self::Text(Text::from(text))
             }
@@ -128,36 +134,42 @@ macro_rules! from_texts {
 from_texts!(&str, String, &String);
 
 impl From<Text> for Value {
+    #[inline]
     fn from(text: Text) -> Self {
         Self::Text(text)
     }
 }
 
 impl From<&Text> for Value {
+    #[inline]
     fn from(text: &Text) -> Self {
         Self::Text(text.clone())
     }
 }
 
 impl From<Map> for Value {
+    #[inline]
     fn from(map: Map) -> Self {
         Self::Map(map)
     }
 }
 
 impl From<View<'_>> for Value {
+    #[inline]
     fn from(view: View<'_>) -> Self {
         view.to_value()
     }
 }
 
 impl<T: Into<Value>> From<Vec<T>> for Value {
+    #[inline]
     fn from(list: Vec<T>) -> Self {
         Self::List(list.into_iter().map(Into::into).collect())
     }
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
+    #[inline]
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }

@@ -8,6 +8,7 @@
 //! for a profiler.
 
 #[path = "pairs.rs"]
+#[expect(dead_code, reason = "all rows are rates here")]
 mod pairs;
 
 use std::collections::BTreeMap;
