@@ -1,6 +1,6 @@
 //! How a daemon begins and ends.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +101,7 @@ async fn finish(ending: Ending, daemon: Daemon, mut events: Events) -> Result<()
 /// The daemon's name in lanes. Two daemons may share a transit, and a lane has one writer: the name tells their
 /// state directories apart, and is the same at the next start.
 fn process_name(state_dir: &Path) -> TaskName {
-    let mut hasher = DefaultHasher::new();
-    std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned()).hash(&mut hasher);
-    TaskName::new(format!("main@{:08x}", hasher.finish() & 0xffff_ffff)).expect("letters and digits are a name")
+    let path = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+    let hash = crc32c::crc32c(path.as_os_str().as_bytes());
+    TaskName::new(format!("main@{hash:08x}")).expect("letters and digits are a name")
 }
