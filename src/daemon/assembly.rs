@@ -82,14 +82,19 @@ impl Surroundings<'_> {
         }
     }
 
+    /// The names under which a config may name the task code that there is.
+    fn task_names(&self) -> impl Iterator<Item = &str> {
+        self.registry.paths().filter_map(|path| {
+            let prefixed = || self.prefixes.iter().find_map(|prefix| path.strip_prefix(prefix.as_str()));
+            if path.contains("::") { prefixed() } else { Some(path) }
+        })
+    }
+
     fn no_code(&self, name: &TaskName) -> String {
         let tried: Vec<_> = self.prefixes.iter().map(|prefix| format!("{prefix}{name}")).collect();
         let tried = if tried.is_empty() { String::new() } else { format!(" and {}", tried.join(", ")) };
         let near = self.registry.paths().filter(|path| path.rsplit("::").next() == Some(name.as_str()));
-        let names = self
-            .registry
-            .paths()
-            .map(|path| self.prefixes.iter().find_map(|p| path.strip_prefix(p.as_str())).unwrap_or(path));
+        let names = self.task_names();
         let advice = match (near.collect::<Vec<_>>().first(), did_you_mean(name.as_str(), names)) {
             (Some(path), _) => format!("; there is {path}: give its prefix with -p"),
             (None, Some(other)) => format!("; did you mean {other:?}?"),
@@ -113,7 +118,8 @@ impl Surroundings<'_> {
             if known || self.queues.contains(queue.as_str()) || table.is_outside(index) {
                 continue;
             }
-            let candidates = wanted.keys().map(TaskName::as_str).chain(self.queues.iter().map(String::as_str));
+            let tasks = wanted.keys().map(TaskName::as_str).chain(self.task_names());
+            let candidates = tasks.chain(self.queues.iter().map(String::as_str));
             if let Some(meant) = did_you_mean(queue.as_str(), candidates) {
                 faults.push(PathFault {
                     path: table.mention(index).below(&ValuePath::default().key(ROUTER)),
@@ -123,5 +129,64 @@ impl Surroundings<'_> {
             }
         }
         faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+
+    /// What a config that is held against the compiled-in tasks comes to: the tasks that would run, or the faults.
+    fn check(text: &str, expected: Result<&[&str], &[&str]>) {
+        let registry = crate::tasks::registry().unwrap();
+        let (queues, called) = (BTreeSet::from(["theirs".to_owned()]), BTreeSet::new());
+        let prefixes = ["mytasks::".to_owned()];
+        let around = Surroundings { registry: &registry, prefixes: &prefixes, queues: &queues, called: &called };
+        let document = Document::parse("test.conf", text).unwrap();
+        match (Assembly::of(document.root(), &around), expected) {
+            (Ok(assembly), Ok(tasks)) => {
+                assert!(assembly.wanted.keys().map(TaskName::as_str).eq(tasks.iter().copied()), "{text}");
+            }
+            (Err(faults), Err(parts)) => {
+                let told: Vec<_> = faults.iter().map(|fault| format!("{fault:?}")).collect();
+                assert_eq!(told.len(), parts.len(), "{told:?}");
+                parts
+                    .iter()
+                    .for_each(|part| assert!(told.iter().any(|fault| fault.contains(part)), "{part}: {told:?}"));
+            }
+            (Ok(assembly), Err(_)) => panic!("{text} was taken: {:?}", assembly.wanted.keys()),
+            (Err(faults), Ok(_)) => panic!("{text} was refused: {faults:?}"),
+        }
+    }
+
+    fn routed(queue: &str) -> String {
+        format!("{{ Example1 => {{}}, Router => {{ routes => [ {{ match => {{}}, forwards => [ {queue} ] }} ] }} }}")
+    }
+
+    #[test]
+    fn tasks_that_a_route_names_run_without_an_entry() {
+        check(&routed("{ qname => 'Example2' }"), Ok(&["Example1", "Example2", "Router"]));
+        check("{ Example2 => {} }", Ok(&["Example2", "Router"]));
+    }
+
+    #[test]
+    fn a_queue_that_looks_misspelt_is_refused_unless_another_program_reads_it() {
+        check(&routed("{ qname => 'Exmaple2' }"), Err(&["Example2"]));
+        check(&routed("{ qname => 'their' }"), Err(&["theirs"]));
+        check(&routed("{ qname => 'Exmaple2', outside => 1 }"), Ok(&["Example1", "Router"]));
+        check(&routed("{ qname => 'theirs' }"), Ok(&["Example1", "Router"]));
+        check(&routed("{ qname => 'quite another' }"), Ok(&["Example1", "Router"]));
+    }
+
+    #[test]
+    fn all_faults_come_at_once() {
+        let text = "{ Example1 => { outsrt => 1 }, Router => { routes => [ { forwards => 3 } ] } }";
+        check(text, Err(&["outsrt", "match", "forwards"]));
+    }
+
+    #[test]
+    fn a_task_without_code_is_told_and_the_others_run() {
+        check("{ Exmaple1 => {}, Example2 => {} }", Ok(&["Example2", "Router"]));
     }
 }
