@@ -70,6 +70,7 @@ pub use bell::Bell;
 pub use consumer::{Consumer, LaneState, Reader, StartOutcome, Taken, Wake};
 pub use error::{AppendError, Error};
 pub use incident::Incident;
+pub use index::FORMAT;
 pub use open::Transit;
 pub use record::{Outgoing, Tag};
 pub use root::default_root;
