@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -9,12 +10,14 @@ use super::exit::{Exit, Failure};
 use super::open_transit::{TransitDir, parse};
 use super::version;
 use crate::fields;
+use crate::message::Stamp;
 use crate::transit::{LaneStatus, QueueStatus, Transit};
 use crate::value::{Map, Value};
 
 const PROGRAM: &str = "qtrans";
 
-const HEADS: [&str; 6] = ["queue", "messages", "bytes", "capacity", "full", "reader"];
+const COLUMNS: usize = 7;
+const HEADS: [&str; COLUMNS] = ["queue", "messages", "bytes", "capacity", "full", "oldest", "reader"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,8 +25,8 @@ Examples:
   qtrans -a          the empty ones too
   qtrans -a --json   for a program: a list of maps, with each queue's lanes
 
-`capacity` is in bytes. `full` is the larger of the shares of bytes and of messages. `-` as
-reader: nobody reads it.
+`capacity` is in bytes. `full` is the larger of the shares of bytes and of messages. `oldest` is
+how long ago the oldest message was made. `-` as reader: nobody reads it.
 
 Exit codes: 0 done, 64 usage, 74 files (a queue that cannot be looked at is named, the others
 are shown).";
@@ -55,7 +58,7 @@ fn list(words: &Words) -> Result<Exit, Failure> {
     let transit = words.transit.open()?;
     let (mut found, exit) = look(&transit)?;
     found.retain(|queue| words.all || queue.messages > 0);
-    let text = if words.json { json(&found)? } else { table(&found) };
+    let text = if words.json { json(&found)? } else { table(&found, Stamp::now().time_ns) };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Ok(exit),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(exit),
@@ -83,20 +86,31 @@ fn percent(status: &QueueStatus) -> f64 {
     100.0 * share(status.bytes, bytes).max(share(status.messages, messages))
 }
 
-fn table(found: &[QueueStatus]) -> String {
+fn table(found: &[QueueStatus], now_ns: u64) -> String {
     let heads = HEADS.map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(heads).chain(found.iter().map(row)).collect();
+    let rows: Vec<_> = std::iter::once(heads).chain(found.iter().map(|status| row(status, now_ns))).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let line = |row: &[String; 6]| {
-        let [queue, messages, bytes, capacity, full, reader] = row;
-        let [first, second, third, fourth, fifth, _] = widths;
-        format!("{queue:first$}  {messages:>second$}  {bytes:>third$}  {capacity:>fourth$}  {full:>fifth$}  {reader}\n")
-    };
-    rows.iter().map(line).collect()
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    rows.iter().map(|row| line(row, &widths)).collect()
 }
 
-fn row(status: &QueueStatus) -> [String; 6] {
+/// Names to the left, numbers to the right, and nothing behind the last column.
+fn line(row: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
+    let [queue, numbers @ .., reader] = row;
+    let mut line = format!("{queue:width$}  ", width = widths[0]);
+    for (number, width) in numbers.iter().zip(&widths[1..]) {
+        line += &format!("{number:>width$}  ");
+    }
+    line + reader + "\n"
+}
+
+/// How long ago the oldest message was made. A clock that was set back since makes it now.
+fn age(status: &QueueStatus, now_ns: u64) -> String {
+    let age = |made| Duration::from_nanos(now_ns.saturating_sub(made));
+    status.oldest_ns.map_or_else(|| "-".to_owned(), |made| format!("{:.1}s", age(made).as_secs_f64()))
+}
+
+fn row(status: &QueueStatus, now_ns: u64) -> [String; COLUMNS] {
     let reader = status.consumer.as_deref().map_or_else(|| "-".to_owned(), visible);
     [
         visible(status.queue.as_str()),
@@ -104,6 +118,7 @@ fn row(status: &QueueStatus) -> [String; 6] {
         status.bytes.to_string(),
         status.settings.max_bytes.to_string(),
         format!("{:.1}%", percent(status)),
+        age(status, now_ns),
         reader,
     ]
 }
@@ -129,6 +144,7 @@ fn queue_fields(status: &QueueStatus) -> Map {
         max_messages: status.settings.max_messages,
         max_bytes: status.settings.max_bytes,
         percent_full: percent(status),
+        oldest_ns: status.oldest_ns.map_or(Value::Null, Value::from),
         reader: reader,
         lanes: Value::List(status.lanes.iter().map(|lane| Value::Map(lane_fields(lane))).collect()),
     }
@@ -156,7 +172,8 @@ mod tests {
     fn status(name: &str, messages: u64, bytes: u64, consumer: Option<&str>) -> QueueStatus {
         let settings = Settings { max_bytes: 1000, max_messages: 10, ..Settings::default() };
         let queue = QueueName::new(name).unwrap();
-        QueueStatus { queue, messages, bytes, settings, consumer: consumer.map(Into::into), lanes: Vec::new() }
+        let (consumer, oldest_ns) = (consumer.map(Into::into), (messages > 2).then_some(500_000_000));
+        QueueStatus { queue, messages, bytes, settings, consumer, oldest_ns, lanes: Vec::new() }
     }
 
     #[test]
@@ -167,9 +184,9 @@ mod tests {
     #[test]
     fn the_table_has_one_row_a_queue() {
         let found = [status("Example1", 2, 500, Some("pid 7, state directory state")), status("a\nb", 9, 10, None)];
-        let expected = "queue     messages  bytes  capacity   full  reader\n\
-                        Example1         2    500      1000  50.0%  pid 7, state directory state\n\
-                        a\\nb             9     10      1000  90.0%  -\n";
-        assert_eq!(table(&found), expected);
+        let expected = "queue     messages  bytes  capacity   full  oldest  reader\n\
+                        Example1         2    500      1000  50.0%       -  pid 7, state directory state\n\
+                        a\\nb             9     10      1000  90.0%   63.3s  -\n";
+        assert_eq!(table(&found, 63_800_000_000), expected);
     }
 }

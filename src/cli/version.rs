@@ -2,10 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::store;
-
-/// The version of the transit's files. It stands in every segment and index, and changes with their layout only.
-const TRANSIT_FORMAT: u64 = 1;
+use crate::{store, transit};
 
 /// The optional features this program was built with.
 const FEATURES: &[&str] = &[];
@@ -18,6 +15,6 @@ pub(super) fn long() -> &'static str {
 
 fn compose() -> String {
     let features = if FEATURES.is_empty() { "none".to_owned() } else { FEATURES.join(" ") };
-    let (version, state) = (env!("CARGO_PKG_VERSION"), store::FORMAT);
-    format!("{version}\noptional features: {features}\ntransit format: {TRANSIT_FORMAT}\nstate format: {state}")
+    let (version, transit, state) = (env!("CARGO_PKG_VERSION"), transit::FORMAT, store::FORMAT);
+    format!("{version}\noptional features: {features}\ntransit format: {transit}\nstate format: {state}")
 }

@@ -250,6 +250,7 @@ impl Durable {
     pub(super) fn look_after(&mut self) -> Vec<String> {
         let mut lines: Vec<_> = self.consumer.incidents().iter().map(ToString::to_string).collect();
         lines.extend(self.consumer.check_replaced().err().map(|error| error.to_string()));
+        lines.extend(self.consumer.tidy().err().map(|error| error.to_string()));
         match self.owner.still_ours() {
             Ok(true) => {}
             Ok(false) => {

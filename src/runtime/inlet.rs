@@ -295,6 +295,9 @@ impl Served {
             Ok(false) => {}
             Err(error) => tracing::error!("{error}"),
         }
+        if let Err(error) = self.consumer.tidy() {
+            tracing::error!("{error}");
+        }
         for incident in self.consumer.incidents() {
             tracing::error!("{incident}");
         }

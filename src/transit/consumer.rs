@@ -12,7 +12,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::errno::Errno;
@@ -21,6 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::bell::{Bell, LONGEST_WAIT, Waker};
 use super::error::Error;
 use super::incident::Incident;
+use super::lane_writer::IDLE;
 use super::open::Inner;
 use super::protocol::Mark;
 use super::queue::Queue;
@@ -255,6 +256,18 @@ impl Consumer {
             self.incidents.push(Incident::Replaced { queue: self.name.clone() });
         }
         Ok(self.replaced)
+    }
+
+    /// Housekeeping, once a second: lanes that nobody writes any more (`anon:0`, those of dead processes) and that
+    /// are drained and idle for 10 s give their files back, all but the one with the last tag of a `task:` lane. A
+    /// lane with a writer is that one's ([`Transit::tidy`](super::Transit::tidy)). The first error is returned after
+    /// all lanes were seen to.
+    pub fn tidy(&mut self) -> Result<(), Error> {
+        self.tidy_at(Instant::now(), IDLE)
+    }
+
+    pub(super) fn tidy_at(&mut self, now: Instant, idle: Duration) -> Result<(), Error> {
+        self.source.tidy(&self.transit, now, idle)
     }
 
     /// What happened since this was last asked.

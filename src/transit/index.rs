@@ -32,8 +32,10 @@ pub(super) const LANES: usize = 1024;
 /// How many words of bits there are.
 pub(super) const BIT_WORDS: usize = LANES / 64;
 
+/// The version of the transit's files: of each index and each segment. It changes with their layout only.
+pub const FORMAT: u32 = 1;
 const MAGIC: u64 = u64::from_le_bytes(*b"mmindex\n");
-const VERSION: u64 = 1;
+const VERSION: u64 = FORMAT as u64;
 const BOOT_ID: usize = 16;
 const SLOTS_USED: usize = 32;
 const SETTINGS: usize = 64;

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use super::consumer::Taken;
 use super::error::Error;
+use super::idle_lane::Stillness;
 use super::incident::Incident;
 use super::lane_writer::aside_name;
 use super::protocol::Mark;
@@ -44,6 +45,7 @@ pub(super) struct LaneReader {
     segment: Option<Segment>,
     /// Jumps that `finish` has not reached yet: from where, to where.
     jumps: VecDeque<(u64, Mark)>,
+    pub(super) stillness: Stillness,
 }
 
 /// What a copied batch came to.
@@ -61,7 +63,13 @@ impl LaneReader {
     pub(super) fn open(queue: &Queue, at: usize) -> Option<Self> {
         let slot = queue.index.slot(at);
         let (name, finished) = (slot.name()?.to_string(), slot.finished());
-        Some(Self { at, id: slot.id(), name, read: finished, finished, segment: None, jumps: VecDeque::new() })
+        let (jumps, stillness) = (VecDeque::new(), Stillness::default());
+        Some(Self { at, id: slot.id(), name, read: finished, finished, segment: None, jumps, stillness })
+    }
+
+    /// Lets go of the open segment; it is opened again where it is needed.
+    pub(super) fn close(&mut self) {
+        self.segment = None;
     }
 
     /// Reads on from another place.

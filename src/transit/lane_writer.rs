@@ -15,6 +15,8 @@
 mod keeping;
 mod room;
 
+pub(super) use keeping::IDLE;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use super::bell::Bell;
@@ -218,6 +218,33 @@ impl Inner {
             senders.remove(lane);
             give_back();
         }
+    }
+
+    /// Does `work` with the right to write a lane that has no writer; nothing while it has one, here or elsewhere.
+    pub(super) fn as_writer<T>(
+        &self,
+        queue: &Queue,
+        at: usize,
+        lane: &LaneName,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        // Our own writers share the queue's descriptor, and with it the lock: while these tables are held, none of
+        // them opens the lane. An entry stands there until its writer has given the lane back.
+        let senders = self.senders();
+        if senders.contains_key(&(queue.name.clone(), lane.clone())) {
+            return Ok(None);
+        }
+        let _alone = match self.one_shot.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        if !queue.try_lock(lane_lock(at))? {
+            return Ok(None);
+        }
+        let done = work();
+        queue.unlock(lane_lock(at));
+        done.map(Some)
     }
 
     /// Takes the right to consume for this process, once.

@@ -9,9 +9,13 @@ use super::directory::Directory;
 use super::error::Error;
 use super::protocol::Mark;
 use super::queue::Queue;
-use super::record::{self, Tag};
+use super::record::{self, Decoded, Tag};
 use super::segment::{self, Segment, SegmentFault};
 use super::slot::{LaneId, Slot};
+use crate::message::Stamp;
+
+/// How often a lane is looked at whose first record was finished, and its segment removed, in between.
+const LOOKS: usize = 3;
 
 /// How a walk through a segment ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,17 +31,39 @@ pub(super) fn walk(segment: &Segment, lane: LaneId, from: Mark, to: u64) -> Walk
     let mut walk = Walk { end: from, last_tag: None };
     let mut bytes = Vec::new();
     while walk.end.position < to {
-        let Some(offset) = segment.offset(walk.end.position) else { break };
-        let length = segment.length_at(offset).and_then(|length| usize::try_from(length).ok());
-        let Some(length) = length.filter(|length| *length <= segment.capacity() - offset) else { break };
-        bytes.clear();
-        segment.copy_out(offset, length, &mut bytes);
-        let Some(decoded) = record::decode(&bytes, lane.0, walk.end.position) else { break };
+        let Some(decoded) = read(segment, lane, walk.end.position, &mut bytes) else { break };
         walk.last_tag = decoded.tag.or(walk.last_tag);
         walk.end.position += record::padded(decoded.length) as u64;
         walk.end.count += 1;
     }
     walk
+}
+
+/// Copies out and checks the record at a position; nothing where there is no good one.
+fn read(segment: &Segment, lane: LaneId, position: u64, bytes: &mut Vec<u8>) -> Option<Decoded> {
+    let offset = segment.offset(position)?;
+    let length = usize::try_from(segment.length_at(offset)?).ok()?;
+    if length > segment.capacity() - offset {
+        return None;
+    }
+    bytes.clear();
+    segment.copy_out(offset, length, bytes);
+    record::decode(bytes, lane.0, position)
+}
+
+/// The stamp of the first record of a lane that is neither finished nor dropped. Nothing where there is none, or
+/// where the lane goes on too fast to be looked at.
+pub(super) fn first_unfinished(directory: &Directory, at: usize, slot: Slot<'_>) -> Option<Stamp> {
+    (0..LOOKS).find_map(|_| {
+        let position = slot.finished().position.max(slot.dropped().position);
+        if position >= slot.written().position {
+            return None;
+        }
+        let base = segment::bases(directory, at).ok()?.into_iter().rev().find(|base| *base <= position)?;
+        let segment = Segment::open(directory, at, slot.id(), base).ok()?;
+        // Its checksum covers lane and position: what took its place meanwhile does not pass for it.
+        Some(read(&segment, slot.id(), position, &mut Vec::new())?.stamp)
+    })
 }
 
 /// The last tag that a lane's segments hold, with the base of the segment that holds it.

@@ -13,7 +13,7 @@
 use std::io;
 
 use super::directory::Directory;
-use super::index::allocate;
+use super::index::{FORMAT, allocate};
 use super::map::{Map, PAGE};
 use super::protocol::{Mapped, Mark, is_still, renew};
 use super::record::END;
@@ -27,7 +27,7 @@ pub(super) const SMALLEST: usize = 16 << 10;
 /// The largest segment, unless one record needs more: what 64 MiB divide into four times.
 pub(super) const LARGEST: usize = 16 << 20;
 const MAGIC: u64 = u64::from_le_bytes(*b"mmsegmt\n");
-const VERSION: u64 = 1;
+const VERSION: u64 = FORMAT as u64;
 /// How far ahead of the write position page faults are taken: a few records of work at once, not a whole segment.
 const AHEAD: usize = 64 << 10;
 

@@ -6,12 +6,14 @@ use super::error::Error;
 use super::incident::Incident;
 use super::index::{BIT_WORDS, Ringing};
 use super::lane_reader::LaneReader;
+use super::open::Inner;
 use super::protocol::{AWAKE, CLOSED, Mapped, Mark, Memory, collect, fall_asleep, wake_up};
 use super::queue::{CONSUME, Queue};
 use super::slot::LaneId;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// A queue's files with the right to consume them, which goes with it.
 #[derive(Debug)]
@@ -138,6 +140,13 @@ impl Source {
 
     pub(super) fn unfinished_messages(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.read.count.saturating_sub(lane.finished.count)).sum()
+    }
+
+    /// Lanes that are drained, idle and nobody's give their files back.
+    pub(super) fn tidy(&mut self, transit: &Inner, now: Instant, idle: Duration) -> Result<(), Error> {
+        self.discover();
+        let queue = &self.queue;
+        self.lanes.iter_mut().map(|lane| lane.tidy(transit, queue, now, idle)).fold(Ok(()), Result::and)
     }
 
     fn collect(&mut self) {

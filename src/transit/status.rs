@@ -4,6 +4,7 @@
 
 use super::error::Error;
 use super::queue::{CONSUME, Queue};
+use super::recovery;
 use super::settings::Settings;
 use super::slot::LaneId;
 use crate::name::{LaneName, QueueName};
@@ -22,6 +23,9 @@ pub struct QueueStatus {
     pub settings: Settings,
     /// The consumer in its own words; nothing while nobody consumes.
     pub consumer: Option<String>,
+    /// When its oldest unfinished message was made: nanoseconds since 1970, the smallest of the lanes' first ones.
+    /// Nothing where there is none, or where it was just being finished.
+    pub oldest_ns: Option<u64>,
     /// The lanes, in the order they were made.
     pub lanes: Vec<LaneStatus>,
 }
@@ -54,8 +58,13 @@ pub(super) fn look(queue: &Queue) -> Result<QueueStatus, Error> {
         bytes: lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.bytes)),
         settings: queue.index.settings(),
         consumer: consumed.then(|| queue.index.description()),
+        oldest_ns: (0..queue.index.slots()).filter_map(|at| first_unfinished(queue, at)).min(),
         lanes,
     })
+}
+
+fn first_unfinished(queue: &Queue, at: usize) -> Option<u64> {
+    recovery::first_unfinished(&queue.directory, at, queue.index.slot(at)).map(|stamp| stamp.time_ns)
 }
 
 pub(super) fn lane(queue: &Queue, at: usize) -> Option<LaneStatus> {

@@ -9,7 +9,7 @@ use super::super::settings::Fsync;
 use super::{LaneWriter, aside_name};
 
 /// When a drained lane gives its files back.
-const IDLE: Duration = Duration::from_secs(10);
+pub(in super::super) const IDLE: Duration = Duration::from_secs(10);
 
 impl LaneWriter {
     /// Takes stock of the segments there are. What was prepared and not published is used, or removed.
@@ -79,6 +79,20 @@ impl LaneWriter {
                 return Ok(());
             }
         }
+        self.remove_files()
+    }
+
+    /// At once, where the lane is drained: false where it is not. For a lane that was opened for nothing else.
+    pub(in super::super) fn give_back_if_drained(&mut self) -> Result<bool, Error> {
+        if self.slot().finished().position < self.mark.position {
+            return Ok(false);
+        }
+        self.remove_files().map_err(|source| self.error(source))?;
+        Ok(true)
+    }
+
+    /// Removes the files of a drained lane, but the one that holds its last tag.
+    fn remove_files(&mut self) -> io::Result<()> {
         self.remove_finished(usize::MAX)?;
         if self.current.as_ref().is_some_and(|current| Some(current.base.position) != self.tagged) {
             let current = self.current.take().expect("it was just looked at");

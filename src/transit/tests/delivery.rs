@@ -160,3 +160,26 @@ fn queues_are_listed_by_name_and_dot_names_are_not() {
     assert_eq!(names, ["a", "b", "c"]);
     assert!(fixture.transit.status(&QueueName::new("d").unwrap()).unwrap().is_none());
 }
+
+#[test]
+fn a_status_tells_when_the_oldest_unfinished_message_of_all_lanes_was_made() {
+    let fixture = Fixture::new();
+    let oldest = || fixture.transit.status(&fixture.queue).unwrap().unwrap().oldest_ns;
+    let at = |time_ns| Outgoing { stamp: Stamp::at(time_ns), tag: None, body: &[7; 3000] };
+    let (sender, other) = (fixture.sender(), fixture.transit.sender(&fixture.queue, &lane("process:other")).unwrap());
+    assert_eq!(oldest(), None);
+    // Over several segments, so that some begin at the first unfinished one.
+    for n in 0..20 {
+        sender.append(&at(100 + n)).unwrap();
+    }
+    other.append(&at(110)).unwrap();
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    for (n, taken) in taken.iter().filter(|taken| taken.lane == sender.lane_id()).enumerate() {
+        assert_eq!(oldest(), Some(110.min(100 + n as u64)));
+        consumer.finish(taken.lane, taken.end, taken.count);
+    }
+    assert_eq!(oldest(), Some(110));
+    finish_all(&mut consumer, &taken);
+    assert_eq!(oldest(), None);
+}

@@ -3,6 +3,7 @@
 mod bounds;
 mod damage;
 mod delivery;
+mod idle_lanes;
 mod model;
 mod waking;
 
