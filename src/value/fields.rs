@@ -7,17 +7,16 @@
 macro_rules! fields {
     (@name $key:ident) => { stringify!($key) };
     (@name $key:literal) => { $key };
-    ($($key:tt : $value:expr),* $(,)?) => {{
-        const ASCENDING: bool = $crate::value::ascending(&[$($crate::fields!(@name $key)),*]);
-        const NAMES: usize = <[&str]>::len(&[$($crate::fields!(@name $key)),*]);
-        // Room for the `source` and the `previous_source` that an emitted message gets. Pushed one by one, each
-        // field is made where it stays.
-        #[allow(unused_mut, clippy::vec_init_then_push, reason = "there may be no fields")]
-        let mut entries = ::std::vec::Vec::with_capacity(NAMES + 2);
+    () => { $crate::value::Map::new() };
+    ($($key:tt : $value:expr),+ $(,)?) => {{
+        const ASCENDING: bool = $crate::value::ascending(&[$($crate::fields!(@name $key)),+]);
+        const NAMES: usize = <[&str]>::len(&[$($crate::fields!(@name $key)),+]);
+        // Pushed one by one, each field is made where it stays.
+        let mut entries = $crate::value::Map::room_for(NAMES);
         $(entries.push((
             $crate::value::Text::const_new($crate::fields!(@name $key)),
             $crate::value::Value::from($value),
-        ));)*
+        ));)+
         $crate::value::Map::of_fields(ASCENDING, entries)
     }};
 }

@@ -40,6 +40,14 @@ impl Map {
         Self(entries)
     }
 
+    /// Room for so many fields, and for the `source` and the `previous_source` that an emitted message gets.
+    #[doc(hidden)]
+    #[must_use]
+    #[inline]
+    pub fn room_for(fields: usize) -> Vec<(Text, Value)> {
+        Vec::with_capacity(fields + 2)
+    }
+
     /// A map of what `fields!` names, which is told whether the keys ascend.
     #[doc(hidden)]
     #[must_use]
