@@ -149,7 +149,8 @@ impl Stateful {
         if self.to_finish && may_finish && (finish_first || !self.outbox.has_sealed()) {
             actions.push(Action::Finish);
         }
-        if !(self.to_finish && is_written && finish_first) && !self.outbox.appendable(world).is_empty() {
+        let gives_back_first = self.to_finish && is_written && finish_first;
+        if !gives_back_first && !self.outbox.appendable(world).is_empty() {
             actions.push(Action::Append);
         }
         actions
