@@ -37,6 +37,8 @@ pub(crate) struct Case {
     pub(crate) numbers: u32,
     /// How many of a thousand steps end the process that would have made them.
     pub(crate) crash_permille: usize,
+    /// How many of a thousand writes of a record fail, and how many of a thousand activations panic.
+    pub(crate) fault_permille: usize,
     /// How many of a thousand chances to commit a task takes.
     pub(crate) commit_permille: usize,
     /// How many unfinished records a queue holds before it blocks; 0 for no bound.
@@ -45,7 +47,7 @@ pub(crate) struct Case {
     pub(crate) ring: bool,
     /// In a ring: how many numbers are sent and not yet answered, at most.
     pub(crate) window: u32,
-    /// How many activations a task may be ahead of its commit while that is written and appended.
+    /// How many activations a task may be ahead of each commit until that is written and appended.
     pub(crate) ahead: usize,
     pub(crate) configured: Configured,
     pub(crate) person: Person,
@@ -57,6 +59,7 @@ impl Case {
         rules: Rules::ALL,
         numbers: 40,
         crash_permille: 30,
+        fault_permille: 0,
         commit_permille: 400,
         bound: 0,
         ring: false,
@@ -72,6 +75,12 @@ impl Case {
 
     /// Twice the crashes.
     pub(crate) const HEAVY: Self = Self { crash_permille: 60, ..Self::PLAIN };
+
+    /// Queues that are mostly full, so that much is carried over from record to record.
+    pub(crate) const BLOCKED: Self = Self { bound: 2, ..Self::HEAVY };
+
+    /// The same where records cannot always be written and handlers panic; a rollback goes to the last record.
+    pub(crate) const FAULTY: Self = Self { fault_permille: 200, ..Self::BLOCKED };
 
     pub(crate) fn without(self, rule: Rule) -> Self {
         Self { rules: Rules::without(rule), ..self }

@@ -16,8 +16,10 @@ pub(crate) enum LaneKey {
 pub(crate) struct Entry {
     pub(crate) queue: Queue,
     pub(crate) message: Message,
-    /// Its place in the outbox, counted from 1; nothing before a record holds it, and for what goes out at once.
-    pub(crate) index: Option<u32>,
+    /// Its place in the outbox of the newest written record, counted from 1; 0 before one holds it.
+    pub(crate) index: u32,
+    /// Its place in the outbox of the record that is being written.
+    pub(crate) coming: u32,
 }
 
 /// How often each number was handed to the task, by number: its state, of which every promise can be read.

@@ -11,8 +11,14 @@ pub(crate) enum Rule {
     /// What found no room when it should go out at once is put into the outbox of the next record: so a task that
     /// waits for room can commit, and give back the room of what it has taken.
     BlockedOutbox,
-    /// Record `n + 1` is written only after the outbox of `n` is appended.
-    OneOutbox,
+    /// What of the outbox of record `n` is not yet appended is carried over into record `n + 1`.
+    CarriedOver,
+    /// Nothing sealed is appended between a snapshot and the end of its write, nor after a write that failed, until
+    /// a later one is through or the task went back: so the newer record holds exactly what the lanes lack.
+    NothingAppendedWhileWriting,
+    /// What is carried over gets its new number when the record that gives it is written, and keeps the old one if
+    /// the write fails: a lane's tags ascend.
+    NumberedWhenWritten,
     /// The tag stands in the record that it tags, not in the lane's slot beside.
     TagInRecord,
     /// The tag names the epoch: a record that was removed and begun again is another one.

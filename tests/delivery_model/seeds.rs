@@ -10,7 +10,7 @@ use crate::rules::Rule;
 use crate::verdict::{Verdict, judge};
 
 /// Runs of each case, unless the environment says otherwise.
-const DEFAULT_SEEDS: u64 = 200;
+const DEFAULT_SEEDS: u64 = 150;
 
 /// Every promise must be kept in every run, and at least one process must have ended on the way, if any may.
 pub(crate) fn check_kept(case: Case) {

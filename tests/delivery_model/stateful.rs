@@ -1,9 +1,13 @@
 //! The process of a stateful task: recovery, activations, commits. A's process also holds the slow stateless T.
 //!
 //! ```text
-//! take ─► handle ─► (A: T's mailbox ─► T) ─► output ──► snapshot ─► write ─► finish ─► append
-//!                                                └── at least once: append at once ──────┘
+//! take ─► handle ─► (A: T's mailbox ─► T) ─► output ─► outbox ─► snapshot ─► write ─► seal ─► finish ─► append
+//!                                                │         ▲                                              │
+//!                                                │         └── no room ───────────── no room ─────────────┤
+//!                                                └──── at least once: put, if nothing waits before it ────┘
 //! ```
+//!
+//! The write is another thread's: it may be done a while before the task knows (`seal`), and it may fail.
 //!
 //! Invariant: one step changes one thing that survives a crash. What is in this struct does not.
 
@@ -12,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::case::Delivery;
 use crate::commit::{Commit, Counts, Entry, LaneKey};
 use crate::lane::{Lane, LaneId, Message, Queue, Tag};
+use crate::outbox::Outbox;
 use crate::rules::Rule;
 use crate::world::{MAILBOX, Task, World};
 
@@ -21,25 +26,25 @@ pub(crate) struct Stateful {
     task: Task,
     /// The step at which it started: what was removed before, it cannot open.
     pub(crate) started: usize,
-    n: u32,
     state: Counts,
     positions: BTreeMap<LaneKey, usize>,
     true_positions: BTreeMap<LaneId, usize>,
     delivery: Delivery,
-    /// Exactly once: what waits for the next commit.
-    output: Vec<Entry>,
+    outbox: Outbox,
     /// T's messages, listed with their origin A.
     mailbox: VecDeque<u32>,
-    going_out: VecDeque<Entry>,
-    /// How many entries went out at once since the last record.
-    direct: u32,
+    /// At least once: what the last activation emitted, to go out before the next one begins.
+    putting: VecDeque<Entry>,
     to_write: Option<Commit>,
+    to_seal: bool,
     to_finish: bool,
+    /// It goes back to its last record once the write under way is through.
+    panicked: bool,
     /// A broken rule: the tag that still has to reach the lane's slot.
     late_slot: Option<(LaneId, Tag)>,
     /// The lanes it writes, by descriptor: a removed one stays open until that is noticed.
     open_lanes: BTreeMap<Queue, LaneId>,
-    /// Activations since a commit began that is not yet through.
+    /// Activations since the last commit began, while that is not yet through.
     ahead: usize,
     /// The last append found the queue full.
     pub(crate) is_blocked: bool,
@@ -47,7 +52,9 @@ pub(crate) struct Stateful {
 
 #[derive(Debug, Clone, Copy)]
 enum Action {
+    Put,
     Write,
+    Seal,
     Finish,
     Append,
     Take,
@@ -61,20 +68,21 @@ impl Stateful {
     pub(crate) fn recover(world: &mut World, task: Task) -> Self {
         let commit = world.commit(task).clone();
         let unsent = commit.outbox.iter().filter(|entry| !went_out(world, task, &commit, entry)).copied().collect();
+        let outbox = Outbox::open(&commit, unsent);
         Self {
             task,
             started: world.step,
-            n: commit.n,
             state: commit.state,
             positions: commit.positions,
             true_positions: commit.true_positions,
             delivery: world.delivery,
-            output: Vec::new(),
+            outbox,
             mailbox: commit.pending.into(),
-            going_out: unsent,
-            direct: 0,
+            putting: VecDeque::new(),
             to_write: None,
+            to_seal: false,
             to_finish: true,
+            panicked: false,
             late_slot: None,
             open_lanes: BTreeMap::new(),
             ahead: 0,
@@ -88,15 +96,10 @@ impl Stateful {
             world.transit.lanes[lane].slot_tag = Some(tag);
             return;
         }
-        let of_commit = self.actions_of_commit(world);
-        if of_commit.is_empty() {
-            self.ahead = 0;
+        if self.panicked && self.to_write.is_none() && !self.to_seal {
+            return self.roll_back(world);
         }
-        let must_wait = self.ahead >= world.case.ahead;
-        let actions = match (of_commit.is_empty(), must_wait || world.random.happens(500)) {
-            (false, true) => of_commit,
-            _ => self.own_actions(world, &of_commit),
-        };
+        let actions = self.actions(world);
         let action = actions[world.random.below(actions.len())];
         self.perform(world, action);
     }
@@ -105,8 +108,31 @@ impl Stateful {
     pub(crate) fn is_quiet(&self, world: &World) -> bool {
         let record = &world.commits[self.task as usize];
         let is_read = |lane: &Lane| position_in(&record.positions, world, lane) >= lane.records.len();
-        let holds_nothing = self.going_out.is_empty() && self.output.is_empty() && self.mailbox.is_empty();
-        holds_nothing && self.to_write.is_none() && !self.to_finish && self.readable(world).all(is_read)
+        let holds_nothing = self.outbox.is_empty() && self.putting.is_empty() && self.mailbox.is_empty();
+        holds_nothing && self.may_snapshot() && self.readable(world).all(is_read)
+    }
+
+    fn actions(&mut self, world: &mut World) -> Vec<Action> {
+        let mut of_commit = self.actions_of_commit(world);
+        if self.panicked {
+            of_commit.retain(|action| matches!(action, Action::Write | Action::Seal));
+            return of_commit;
+        }
+        if !self.putting.is_empty() {
+            of_commit.push(Action::Put);
+            return of_commit;
+        }
+        if of_commit.is_empty() {
+            self.ahead = 0;
+        }
+        let must_wait = self.ahead >= world.case.ahead || world.random.happens(500);
+        if of_commit.is_empty() || !must_wait {
+            return self.own_actions(world);
+        }
+        if self.may_snapshot() {
+            of_commit.push(Action::Snapshot);
+        }
+        of_commit
     }
 
     fn actions_of_commit(&self, world: &World) -> Vec<Action> {
@@ -114,28 +140,30 @@ impl Stateful {
         if self.to_write.is_some() {
             actions.push(Action::Write);
         }
+        if self.to_seal {
+            actions.push(Action::Seal);
+        }
         let finish_first = world.has(Rule::FinishFirst);
-        let is_written = self.to_write.is_none() || !world.has(Rule::WriteFirst);
-        if self.to_finish && is_written && (finish_first || self.going_out.is_empty()) {
+        let is_written = self.to_write.is_none() && !self.to_seal;
+        let may_finish = is_written || !world.has(Rule::WriteFirst);
+        if self.to_finish && may_finish && (finish_first || !self.outbox.has_sealed()) {
             actions.push(Action::Finish);
         }
-        // What goes out at once need not wait for a record with an empty outbox.
-        let is_in_order = self.to_write.as_ref().is_none_or(|commit| commit.outbox.is_empty());
-        if !self.going_out.is_empty() && is_in_order && !(self.to_finish && is_written && finish_first) {
+        let gives_back_first = self.to_finish && is_written && finish_first;
+        if !gives_back_first && !self.outbox.appendable(world).is_empty() {
             actions.push(Action::Append);
-        }
-        let is_no_outbox = self.going_out.iter().all(|entry| entry.index.is_none());
-        let is_through = self.to_write.is_none() && !self.to_finish;
-        if self.is_blocked && is_through && is_no_outbox && world.has(Rule::BlockedOutbox) {
-            actions.push(Action::Snapshot);
         }
         actions
     }
 
-    fn own_actions(&self, world: &World, of_commit: &[Action]) -> Vec<Action> {
+    /// One record is written at a time.
+    fn may_snapshot(&self) -> bool {
+        self.to_write.is_none() && !self.to_seal && !self.to_finish
+    }
+
+    fn own_actions(&self, world: &World) -> Vec<Action> {
         let mut actions = vec![Action::Take; 3];
-        let only_appends = of_commit.iter().all(|action| matches!(action, Action::Append));
-        if of_commit.is_empty() || (only_appends && !world.has(Rule::OneOutbox)) {
+        if self.may_snapshot() {
             actions.push(Action::Snapshot);
         }
         if !self.mailbox.is_empty() {
@@ -149,7 +177,9 @@ impl Stateful {
 
     fn perform(&mut self, world: &mut World, action: Action) {
         match action {
+            Action::Put => self.put(world),
             Action::Write => self.write(world),
+            Action::Seal => self.seal(world),
             Action::Finish => self.finish(world),
             Action::Append => self.append(world),
             Action::Take => self.take(world),
@@ -160,7 +190,7 @@ impl Stateful {
     }
 
     fn take(&mut self, world: &mut World) {
-        if self.mailbox.len() >= MAILBOX {
+        if self.mailbox.len() >= MAILBOX || self.outbox.is_full() {
             return;
         }
         let unread = |lane: &&Lane| position_in(&self.positions, world, lane) < lane.records.len();
@@ -171,6 +201,8 @@ impl Stateful {
         if ready.is_empty() {
             return;
         }
+        self.panicked = world.random.happens(world.case.fault_permille);
+        self.delivery = world.delivery;
         let lane = &world.transit.lanes[ready[world.random.below(ready.len())]];
         let position = position_in(&self.positions, world, lane);
         self.positions.insert(key_of(world, lane), position + 1);
@@ -198,16 +230,17 @@ impl Stateful {
     fn run_stateless(&mut self, world: &mut World) {
         if world.random.happens(500) {
             self.ahead += 1;
+            self.delivery = world.delivery;
             let number = self.mailbox.pop_front().expect("it runs only for a message");
             self.emit(Queue::B, Message::Number(number));
         }
     }
 
     fn emit(&mut self, queue: Queue, message: Message) {
-        let entry = Entry { queue, message, index: None };
+        let entry = Entry { queue, message, index: 0, coming: 0 };
         match self.delivery {
-            Delivery::AtLeastOnce => self.going_out.push_back(entry),
-            Delivery::ExactlyOnce => self.output.push(entry),
+            Delivery::AtLeastOnce => self.putting.push_back(entry),
+            Delivery::ExactlyOnce => self.outbox.push(entry),
         }
     }
 
@@ -216,38 +249,46 @@ impl Stateful {
         if !world.random.happens(world.case.commit_permille) {
             return;
         }
-        self.n += 1;
+        self.ahead = 0;
         let pending = if world.has(Rule::Pending) { self.mailbox.iter().copied().collect() } else { Vec::new() };
         self.to_write = Some(Commit {
             epoch: world.commit(self.task).epoch,
-            n: self.n,
+            n: world.commit(self.task).n + 1,
             state: self.state.clone(),
             positions: self.positions.clone(),
-            outbox: self.outbox(),
+            outbox: self.outbox.snapshot(world),
             pending,
             true_positions: self.true_positions.clone(),
         });
         self.to_finish = true;
-        // A reload that changed the delivery holds from here on, and removed files are noticed.
-        self.delivery = world.delivery;
+        // Removed files are noticed now and then.
         self.open_lanes.retain(|_, lane| world.transit.lanes[*lane].removed_at.is_none());
-    }
-
-    /// What the record takes with it: what found no room, then what waited for the record.
-    fn outbox(&mut self) -> Vec<Entry> {
-        let is_blocked = self.going_out.iter().all(|entry| entry.index.is_none());
-        let blocked = if is_blocked { std::mem::take(&mut self.going_out) } else { VecDeque::new() };
-        let entries = blocked.into_iter().chain(std::mem::take(&mut self.output));
-        entries.zip(1..).map(|(entry, index)| Entry { index: Some(index), ..entry }).collect()
     }
 
     fn write(&mut self, world: &mut World) {
         let commit = self.to_write.take().expect("the action is there only with a record");
-        for entry in commit.outbox.iter().rev() {
-            self.going_out.push_front(*entry);
+        if world.random.happens(world.case.fault_permille) {
+            // The record before holds, and the next commit tries again.
+            self.to_finish = false;
+            return;
         }
-        self.direct = 0;
         *world.commit(self.task) = commit;
+        self.to_seal = true;
+    }
+
+    fn seal(&mut self, world: &mut World) {
+        self.outbox.seal(world.commit(self.task).n);
+        self.to_seal = false;
+    }
+
+    /// What an activation did since the last record is void, and its inputs are taken again.
+    fn roll_back(&mut self, world: &mut World) {
+        let commit = world.commit(self.task).clone();
+        (self.state, self.positions, self.true_positions) = (commit.state, commit.positions, commit.true_positions);
+        self.mailbox = commit.pending.into();
+        self.putting.clear();
+        self.outbox.roll_back();
+        self.panicked = false;
     }
 
     fn finish(&mut self, world: &mut World) {
@@ -262,32 +303,37 @@ impl Stateful {
         self.to_finish = false;
     }
 
-    fn append(&mut self, world: &mut World) {
-        let Entry { queue, message, index } = self.going_out[0];
-        self.is_blocked = world.is_full(queue);
+    /// What was emitted goes out at once, unless something waits or there is no room.
+    fn put(&mut self, world: &mut World) {
+        let entry = self.putting[0];
+        let is_full = world.is_full(entry.queue);
+        self.is_blocked = is_full && !world.has(Rule::BlockedOutbox);
         if self.is_blocked {
             return;
         }
-        self.going_out.pop_front();
-        let tag = self.tag(world, index);
-        let lane = self.open(world, queue);
-        world.transit.append(lane, Some(tag), message);
-        if !world.has(Rule::TagInRecord) {
-            self.late_slot = Some((lane, tag));
+        self.putting.pop_front();
+        if is_full || !self.outbox.is_empty() {
+            return self.outbox.push(entry);
+        }
+        let tag = self.outbox.direct_tag(world);
+        self.append_to_lane(world, entry, tag);
+    }
+
+    fn append(&mut self, world: &mut World) {
+        let places = self.outbox.appendable(world);
+        let place = places[world.random.below(places.len())];
+        self.is_blocked = world.is_full(self.outbox.queue(place));
+        if !self.is_blocked {
+            let (entry, tag) = self.outbox.remove(place);
+            self.append_to_lane(world, entry, tag);
         }
     }
 
-    fn tag(&mut self, world: &mut World, index: Option<u32>) -> Tag {
-        let in_record = world.has(Rule::DirectTag);
-        let commit = world.commit(self.task);
-        if let Some(index) = index {
-            return Tag { epoch: commit.epoch, n: commit.n, index };
-        }
-        self.direct += 1;
-        let outbox = u32::try_from(commit.outbox.len()).expect("a short outbox");
-        match in_record {
-            true => Tag { epoch: commit.epoch, n: commit.n, index: outbox + self.direct },
-            false => Tag { epoch: commit.epoch, n: commit.n + 1, index: self.direct },
+    fn append_to_lane(&mut self, world: &mut World, entry: Entry, tag: Tag) {
+        let lane = self.open(world, entry.queue);
+        world.transit.append(lane, Some(tag), entry.message);
+        if !world.has(Rule::TagInRecord) {
+            self.late_slot = Some((lane, tag));
         }
     }
 
@@ -330,5 +376,5 @@ fn went_out(world: &mut World, task: Task, commit: &Commit, entry: &Entry) -> bo
     let lane = &world.transit.lanes[lane];
     let last = if world.has(Rule::TagInRecord) { lane.last_tag() } else { lane.slot_tag };
     let Some(last) = last.filter(|last| !world.has(Rule::Epoch) || last.epoch == commit.epoch) else { return false };
-    (commit.n, entry.index.unwrap_or_default()) <= (last.n, last.index)
+    (commit.n, entry.index) <= (last.n, last.index)
 }
