@@ -202,7 +202,10 @@ impl Durable {
         for position in &record.positions {
             self.consumer.finish(LaneId(position.lane), position.position, position.count);
         }
-        self.left_out.retain(|(lane, end)| self.positions.get(lane).is_none_or(|p| p.position < *end));
+        // By the record, and not by where the task is now: a rollback goes to the record.
+        for position in &record.positions {
+            self.left_out.retain(|(lane, end)| lane.0 != position.lane || position.position < *end);
+        }
     }
 
     /// Appends what the outbox holds, as far as there is room; output that waits for a commit asks for one.
