@@ -100,9 +100,7 @@ impl Message {
     pub fn into_fields(self) -> Map {
         match Arc::try_unwrap(self.faces) {
             Ok(Faces::Parsed { fields, .. }) => fields,
-            Ok(Faces::Encoded { body, mut parsed }) => {
-                parsed.take().unwrap_or_else(|| codec::read_map(&body).to_map())
-            }
+            Ok(Faces::Encoded { body, mut parsed }) => parsed.take().unwrap_or_else(|| codec::read_map(&body).to_map()),
             Err(faces) => Self { stamp: self.stamp, faces }.fields().clone(),
         }
     }

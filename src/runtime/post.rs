@@ -170,6 +170,21 @@ impl Post {
         }
     }
 
+    /// Copies that a task had not handled when it left go on to its queue. What does not get there before the process
+    /// ends is handed out again at the next start, unless it lived in memory alone: that is said.
+    pub(super) async fn send_on(&mut self, queue: &QueueName, left: VecDeque<Delivery>) {
+        for delivery in left {
+            if matches!(delivery.origin, Some(Origin::Task(_))) {
+                self.forward(queue, delivery);
+                continue;
+            }
+            match self.append(queue, &delivery.message, &Course::Process).await {
+                Ok(()) => delivery.origin.into_iter().for_each(Origin::done),
+                Err(error) => tracing::error!(task = self.task.as_str(), "{error}: {}", delivery.message),
+            }
+        }
+    }
+
     /// A listed copy whose task has left goes on to the task's queue.
     fn forward(&mut self, queue: &QueueName, Delivery { message, origin }: Delivery) {
         let Some(Origin::Task(listing)) = origin else { return };

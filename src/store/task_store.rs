@@ -99,10 +99,11 @@ impl TaskStore {
             self.checkpoint(record)?;
         }
         self.write_slot(record)?;
-        self.next = record.n.checked_add(1);
         if self.checkpoint_epoch != Some(record.epoch) {
             self.checkpoint(record)?;
         }
+        // Last: after any error the record of this number may be written again.
+        self.next = record.n.checked_add(1);
         Ok(())
     }
 
