@@ -12,22 +12,23 @@ use super::shell::{Ended, Input, Shell, Work};
 use super::watch::Turn;
 use crate::message::Message;
 use crate::sdk::{CommitRequest, Result, Task};
-use crate::value::View;
+use crate::value::{Map, View};
 
 /// What became of a call into a task: its own result, or the text of its panic.
 pub(super) type Outcome = std::result::Result<Result, String>;
 
 /// Runs a task until it is told to end.
 pub(super) async fn run<T: Task>(mut shell: Shell) -> Ended {
-    let own = shell.own().clone();
-    let first = || {
-        let config = crate::config::typed::<T::Config>(&own).map_err(|faults| cell::text_of(&faults))?;
+    let first = |own: &Map| {
+        let config = crate::config::typed::<T::Config>(own).map_err(|faults| cell::text_of(&faults))?;
         cell::encode::<T>(&T::initial_state(&config))
     };
     let state = match shell.open(&first).await {
         Ok(state) => state,
         Err(ended) => return ended,
     };
+    // The config may have changed while the task waited for its queue.
+    let own = shell.own().clone();
     match Cell::<T>::new(shell.name().clone(), &own, state.as_deref()) {
         Ok(cell) => Actor { turn: shell.turn().clone(), shell, cell }.run().await,
         Err(faults) => shell.failed(&cell::text_of(&faults)),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::process::OwnerLock;
 use crate::store::{Record, StoreError, TaskStore};
 
 /// A commit each second, unless `intervals: {save_state: s}` says otherwise: what the original does.
@@ -17,11 +18,16 @@ pub(super) const SAVE_STATE: Duration = Duration::from_secs(1);
 const CHECKPOINT: Duration = Duration::from_secs(5);
 /// Pauses for commits take at most one part in this many of a task's time.
 const PAUSE_SHARE: u32 = 10;
+/// How long after a write that failed the next may begin: a full disk seldom has room again sooner, and each try
+/// turns the whole state into text.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The commits of one task.
 pub(super) struct Committer {
     /// In the writing thread's hands while `writing`.
     store: Option<TaskStore>,
+    /// The writing thread has it too: an actor that is ended in the middle of a write gives nothing back before.
+    owner: Arc<OwnerLock>,
     /// The newest record that is written whole: where a rollback goes.
     saved: Arc<Record>,
     writing: Option<JoinHandle<Written>>,
@@ -32,6 +38,8 @@ pub(super) struct Committer {
     since: u64,
     /// When the next commit may begin.
     next: Instant,
+    /// After a write that failed: when to try again, also where room is needed.
+    not_before: Instant,
     last_checkpoint: Instant,
     checkpointed: bool,
 }
@@ -40,24 +48,33 @@ pub(super) struct Committer {
 struct Written {
     store: TaskStore,
     record: Arc<Record>,
-    /// Whether the record is safe against kills; without it the record before holds.
+    /// Whether the record is in its slot: it counts then, whatever became of the checkpoint.
     outcome: Result<(), StoreError>,
-    /// Whether it is also safe against a power cut, where that was asked for.
+    /// Whether it was written through to the disk too; none where that was not asked for.
     checkpoint: Option<Result<(), StoreError>>,
+}
+
+/// A record that survives a kill.
+pub(super) struct Safe {
+    pub(super) record: Arc<Record>,
+    /// Why it was not written through to the disk, where that was due: it is tried again with the next checkpoint.
+    pub(super) not_through: Option<StoreError>,
 }
 
 impl Committer {
     /// For a task whose newest record, already written, is `saved`.
-    pub(super) fn new(store: TaskStore, saved: Record) -> Self {
+    pub(super) fn new(store: TaskStore, owner: Arc<OwnerLock>, saved: Record) -> Self {
         let now = Instant::now();
         Self {
             store: Some(store),
+            owner,
             saved: Arc::new(saved),
             writing: None,
             interval: SAVE_STATE,
             every: None,
             since: 0,
             next: now + SAVE_STATE,
+            not_before: now,
             last_checkpoint: now,
             checkpointed: true,
         }
@@ -90,12 +107,12 @@ impl Committer {
     /// Whether a commit should begin now; `pressed`: room is needed in the task's queue.
     pub(super) fn due(&self, now: Instant, pressed: bool) -> bool {
         let full = self.every.is_some_and(|every| self.since >= every) || pressed;
-        self.writing.is_none() && self.since > 0 && (full || now >= self.next)
+        self.writing.is_none() && self.since > 0 && (full || now >= self.next) && now >= self.not_before
     }
 
     /// When to look again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let commit = (self.since > 0 && self.writing.is_none()).then_some(self.next);
+        let commit = (self.since > 0 && self.writing.is_none()).then_some(self.next.max(self.not_before));
         let checkpoint = (!self.checkpointed && self.writing.is_none()).then(|| self.last_checkpoint + CHECKPOINT);
         commit.into_iter().chain(checkpoint).min()
     }
@@ -129,9 +146,11 @@ impl Committer {
         if checkpoint {
             self.last_checkpoint = now;
         }
+        let owner = self.owner.clone();
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let outcome = if slot { store.write(&record) } else { Ok(()) };
             let checkpoint = (checkpoint && outcome.is_ok()).then(|| store.checkpoint(&record));
+            drop(owner);
             Written { store, record, outcome, checkpoint }
         }));
     }
@@ -147,27 +166,98 @@ impl Committer {
     }
 
     /// Waits for the write under way; forever if there is none. `Ok` has the record that is safe now.
-    pub(super) async fn written(&mut self) -> Result<Arc<Record>, StoreError> {
+    pub(super) async fn written(&mut self) -> Result<Safe, StoreError> {
         let Some(writing) = &mut self.writing else { return std::future::pending().await };
-        let written = match writing.await {
+        let Written { store, record, outcome, checkpoint } = match writing.await {
             Ok(written) => written,
             // The runtime is being torn down: whoever waits here will not be polled again.
             Err(error) if error.is_cancelled() => return std::future::pending().await,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         self.writing = None;
-        self.store = Some(written.store);
-        if let Err(error) = written.outcome {
-            // What the record would have held is still to be committed.
+        self.store = Some(store);
+        if let Err(error) = outcome {
+            // What the record would have held is still to be committed, and a disk that refuses is not pressed.
             self.since += 1;
+            self.not_before = Instant::now() + RETRY;
             return Err(error);
         }
-        self.checkpointed = matches!(written.checkpoint, Some(Ok(())));
-        if let Some(Err(error)) = written.checkpoint {
-            // The record stands in its slot; the next checkpoint tries again.
-            tracing::error!("a record is saved, and not yet safe against a power cut: {error}");
+        self.checkpointed = matches!(checkpoint, Some(Ok(())));
+        self.saved = record.clone();
+        Ok(Safe { record, not_through: checkpoint.and_then(Result::err) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::TaskName;
+    use crate::store::Recovered;
+
+    fn task() -> TaskName {
+        TaskName::new("Task").unwrap()
+    }
+
+    fn record(n: u64) -> Record {
+        Record { epoch: 7, n, state: format!("({n})"), ..Record::default() }
+    }
+
+    fn committer(place: &std::path::Path) -> Committer {
+        let owner = OwnerLock::try_take(place, &task()).unwrap().unwrap();
+        let mut store = TaskStore::open(place, &task()).unwrap();
+        assert_eq!(store.recover(&mut |_| Ok(())).unwrap(), Recovered::Fresh);
+        store.write(&record(1)).unwrap();
+        Committer::new(store, Arc::new(owner), record(1))
+    }
+
+    #[test]
+    fn a_task_that_is_ended_while_a_record_is_written_is_given_back_afterwards() {
+        let place = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let mut committer = committer(place.path());
+            let (go, wait) = std::sync::mpsc::channel();
+            let slow_disk = tokio::task::spawn_blocking(move || wait.recv().unwrap());
+            let now = Instant::now();
+            committer.begin(record(2), now, now);
+            drop(committer);
+            assert!(OwnerLock::try_take(place.path(), &task()).unwrap().is_none(), "its record is not written yet");
+            go.send(()).unwrap();
+            slow_disk.await.unwrap();
+            // The one thread does things in order.
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            assert!(OwnerLock::try_take(place.path(), &task()).unwrap().is_some());
+        });
+    }
+
+    #[tokio::test]
+    async fn a_record_counts_although_it_could_not_be_written_through_to_the_disk() {
+        let place = tempfile::tempdir().unwrap();
+        let mut committer = committer(place.path());
+        // No checkpoint can be made where a directory is in its way.
+        std::fs::create_dir(place.path().join("Task.state.tmp")).unwrap();
+        let late = Instant::now() + CHECKPOINT;
+        for n in 2..5 {
+            committer.begin(record(n), late, late + CHECKPOINT * u32::try_from(n).unwrap());
+            let safe = committer.written().await.unwrap();
+            assert_eq!((safe.record.n, committer.next_number()), (n, n + 1));
+            assert!(safe.not_through.is_some());
+            assert!(committer.deadline().is_some(), "the checkpoint is tried again");
         }
-        self.saved = written.record.clone();
-        Ok(written.record)
+    }
+
+    #[tokio::test]
+    async fn after_a_write_that_failed_even_a_task_that_is_pressed_waits_a_little() {
+        let place = tempfile::tempdir().unwrap();
+        let mut committer = committer(place.path());
+        std::fs::create_dir(place.path().join("Task.state.0")).unwrap();
+        let now = Instant::now();
+        committer.begin(record(2), now, now);
+        assert!(committer.written().await.is_err());
+        assert!(!committer.due(now, true));
+        assert!(committer.due(now + 2 * RETRY, true));
+        std::fs::remove_dir(place.path().join("Task.state.0")).unwrap();
+        committer.begin(record(2), now, now);
+        assert_eq!(committer.written().await.unwrap().record.n, 2);
     }
 }

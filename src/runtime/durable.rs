@@ -15,7 +15,6 @@ use super::commit::Committer;
 use super::handle::Order;
 use super::ledger::{Appended, Ledger, Sent};
 use super::office::Office;
-use super::saving::FirstState;
 use super::shell::Event;
 use crate::name::{LaneName, TaskName};
 use crate::process::{FileError, OwnerLock};
@@ -36,7 +35,7 @@ pub(super) struct Durable {
     left_out: HashSet<(LaneId, u64)>,
     /// A quarter of the queue's bound, in bytes and in messages: so much taken and not committed asks for a commit.
     pressure: (u64, u64),
-    owner: OwnerLock,
+    owner: Arc<OwnerLock>,
 }
 
 /// Where an input stands in its queue.
@@ -77,7 +76,7 @@ pub(super) struct Opening<'a> {
     pub(super) settings: Settings,
     pub(super) check_state: fn(&str) -> Result<(), String>,
     /// The state of a task that has none yet, as text.
-    pub(super) initial: FirstState<'a>,
+    pub(super) initial: &'a dyn Fn() -> Result<String, String>,
 }
 
 /// A record's positions and outputs against what the queues say: what a lost or restored record means.
@@ -93,7 +92,7 @@ impl Durable {
             let lock = opening.state_dir.join(format!("{task}.owner"));
             return Err(OpenError::Owned(lock.display().to_string()));
         };
-        let bell = Arc::new(Notify::new());
+        let (owner, bell) = (Arc::new(owner), Arc::new(Notify::new()));
         let rung = bell.clone();
         let waker = Arc::new(move || rung.notify_one());
         let reader =
@@ -120,7 +119,7 @@ impl Durable {
             consumer,
             bell,
             ledger: Arc::new(ledger),
-            committer: Committer::new(store, record),
+            committer: Committer::new(store, owner.clone(), record),
             positions,
             batch: VecDeque::new(),
             visit: Vec::new(),
@@ -209,9 +208,10 @@ impl Durable {
         for position in &record.positions {
             self.consumer.finish(LaneId(position.lane), position.position, position.count);
         }
-        // By the record and not by what was handled since: a rollback goes to the record, and would meet them again.
-        let passed = |lane: &LaneId| record.positions.iter().find(|position| position.lane == lane.0);
-        self.left_out.retain(|(lane, end)| passed(lane).is_none_or(|position| position.position < *end));
+        // By the record, and not by where the task is now: a rollback goes to the record.
+        for position in &record.positions {
+            self.left_out.retain(|(lane, end)| lane.0 != position.lane || position.position < *end);
+        }
     }
 
     /// Appends what the outbox holds, as far as there is room; output that waits for a commit asks for one.
@@ -262,7 +262,7 @@ impl Durable {
     }
 }
 
-fn first_record(store: &mut TaskStore, initial: FirstState<'_>) -> Result<Record, OpenError> {
+fn first_record(store: &mut TaskStore, initial: &dyn Fn() -> Result<String, String>) -> Result<Record, OpenError> {
     let state = initial().map_err(OpenError::State)?;
     let record = Record { epoch: new_epoch(), n: 1, state, ..Record::default() };
     store.write(&record)?;

@@ -1,8 +1,8 @@
 //! What the node holds of an actor, and what the actor was given.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -17,8 +17,8 @@ use crate::name::TaskName;
 use crate::transit::{Bell, Fsync, Overflow, Settings};
 use crate::value::Map;
 
-/// Orders wait while an actor handles something; there are at most a reload, a quiesce and a stop.
-const ORDERS: usize = 4;
+/// Orders wait while an actor handles something: a changed config, however often it changes, a quiesce and a stop.
+const ORDERS: usize = 3;
 
 /// What an actor is made of.
 pub(super) struct Setup {
@@ -35,12 +35,32 @@ pub(super) struct Setup {
 
 /// What an actor is told.
 pub(super) enum Order {
-    /// The config has changed.
-    Configure { own: Arc<Map>, framework: Arc<Framework> },
+    /// The config has changed: see [`Changed`].
+    Configure,
     /// End the timers, take nothing more from the transit.
     Quiesce,
     /// Work off what is in memory, save, end.
     Stop,
+}
+
+/// The newest config that an actor has not taken yet. An order to look here waits while there is one, so an actor
+/// that is busy for long is told of many changes as of one, and whoever tells it never waits.
+#[derive(Clone, Default)]
+pub(super) struct Changed(Arc<Mutex<Option<Parts>>>);
+
+/// A task's own part of the config, and the framework's.
+type Parts = (Arc<Map>, Arc<Framework>);
+
+impl Changed {
+    /// Leaves a config; true when an order to look is due.
+    fn put(&self, own: Arc<Map>, framework: Arc<Framework>) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((own, framework)).is_none()
+    }
+
+    /// Takes the newest config.
+    pub(super) fn take(&self) -> Option<Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// What an actor counts.
@@ -61,6 +81,7 @@ pub(super) struct Handle {
     pub(super) mailbox: Option<Arc<Mailbox<Delivery>>>,
     pub(super) counters: Arc<Counters>,
     orders: mpsc::Sender<Order>,
+    changed: Changed,
     join: JoinHandle<Ended>,
 }
 
@@ -82,15 +103,24 @@ impl Handle {
             None => Source::Durable(None),
         };
         let (blocking, name) = (framework.blocking, setup.name.clone());
-        let actor = (kind.run)(Shell::new(setup, rx, source, counters.clone()));
+        let changed = Changed::default();
+        let actor = (kind.run)(Shell::new(setup, rx, changed.clone(), source, counters.clone()));
         let join = if blocking { own_thread(&name, actor) } else { tokio::spawn(actor) };
-        Self { kind, own, framework, mailbox, counters, orders, join }
+        Self { kind, own, framework, mailbox, counters, orders, changed, join }
     }
 
-    /// Tells the actor something. One that has ended is told nothing.
-    pub(super) async fn order(&self, order: Order) {
-        if self.orders.send(order).await.is_err() {
+    /// Tells the actor something, once each but for `configure`. One that has ended is told nothing. It never waits:
+    /// an actor that is held up must not hold up its node.
+    pub(super) fn order(&self, order: Order) {
+        if self.orders.try_send(order).is_err() {
             tracing::debug!("an actor that has ended was given an order");
+        }
+    }
+
+    /// Tells the actor that its config has changed.
+    pub(super) fn configure(&self, own: Arc<Map>, framework: Arc<Framework>) {
+        if self.changed.put(own, framework) {
+            self.order(Order::Configure);
         }
     }
 

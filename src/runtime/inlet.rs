@@ -34,7 +34,7 @@ pub(super) struct InletHandle(mpsc::Sender<InletRequest>);
 enum InletRequest {
     Serve { queue: QueueName, settings: Settings, mailbox: Arc<Mailbox<Delivery>> },
     Pause { queue: QueueName },
-    Leave { queue: QueueName, left: oneshot::Sender<()> },
+    Leave { queue: QueueName, mailbox: Arc<Mailbox<Delivery>>, left: oneshot::Sender<()> },
     Quiesce,
     Stop { stopped: oneshot::Sender<()> },
 }
@@ -76,6 +76,8 @@ struct Served {
     watermark: Arc<Watermark>,
     /// Takes nothing more.
     paused: bool,
+    /// Why nothing could be taken last time. Nobody rings for that: it is tried again each second.
+    fault: Option<String>,
 }
 
 struct Waiting {
@@ -112,10 +114,11 @@ impl InletHandle {
         self.ask(InletRequest::Pause { queue }).await;
     }
 
-    /// Stops serving `queue`, and finishes what was done of it.
-    pub(super) async fn leave(&self, queue: QueueName) {
+    /// Stops serving `queue` into `mailbox`, and finishes what was done of it. Another mailbox may wait for the queue
+    /// already: that of the task's successor.
+    pub(super) async fn leave(&self, queue: QueueName, mailbox: Arc<Mailbox<Delivery>>) {
         let (left, done) = oneshot::channel();
-        self.ask(InletRequest::Leave { queue, left }).await;
+        self.ask(InletRequest::Leave { queue, mailbox, left }).await;
         done.await.unwrap_or_default();
     }
 
@@ -160,7 +163,8 @@ impl Inlet {
     fn obey(&mut self, request: InletRequest) {
         match request {
             InletRequest::Serve { queue, settings, mailbox } => {
-                self.waiting.insert(queue.clone(), Waiting { settings, mailbox, reported: false });
+                let predecessor = self.served.contains_key(&queue);
+                self.waiting.insert(queue.clone(), Waiting { settings, mailbox, reported: predecessor });
                 self.open(&queue);
             }
             InletRequest::Pause { queue } => {
@@ -169,15 +173,25 @@ impl Inlet {
                     served.paused = true;
                 }
             }
-            InletRequest::Leave { queue, left } => {
-                self.visit_for_finish(&queue);
-                self.waiting.remove(&queue);
-                self.served.remove(&queue);
+            InletRequest::Leave { queue, mailbox, left } => {
+                self.leave(&queue, &mailbox);
                 // Whoever waited may have gone; the queue is left all the same.
                 left.send(()).unwrap_or_default();
             }
             InletRequest::Quiesce => self.quiet = true,
             InletRequest::Stop { .. } => unreachable!("handled where the loop can end"),
+        }
+    }
+
+    fn leave(&mut self, queue: &QueueName, mailbox: &Arc<Mailbox<Delivery>>) {
+        if self.waiting.get(queue).is_some_and(|waiting| Arc::ptr_eq(&waiting.mailbox, mailbox)) {
+            self.waiting.remove(queue);
+        }
+        if let Some(served) = self.served.get_mut(queue).filter(|served| Arc::ptr_eq(&served.mailbox, mailbox)) {
+            served.finish();
+            self.served.remove(queue);
+            // Its successor need not wait for the next look.
+            self.open(queue);
         }
     }
 
@@ -192,7 +206,7 @@ impl Inlet {
                 let watermark = Arc::new(Watermark::new(WINDOW / 2, waker));
                 let mailbox = waiting.mailbox.clone();
                 self.waiting.remove(queue);
-                self.served.insert(queue.clone(), Served { consumer, mailbox, watermark, paused: false });
+                self.served.insert(queue.clone(), Served { consumer, mailbox, watermark, paused: false, fault: None });
                 self.visit(queue);
             }
             Err(error) => report_once(&mut waiting.reported, queue, &error),
@@ -225,12 +239,6 @@ impl Inlet {
         }
     }
 
-    fn visit_for_finish(&mut self, queue: &QueueName) {
-        if let Some(served) = self.served.get_mut(queue) {
-            served.finish();
-        }
-    }
-
     fn visit(&mut self, queue: &QueueName) {
         if let Some(served) = self.served.get_mut(queue) {
             served.visit(&self.office, self.quiet);
@@ -247,15 +255,16 @@ impl Served {
         while !quiet && !self.paused && self.watermark.open() < WINDOW {
             match self.consumer.take(&mut taken) {
                 Ok(0) => {
+                    self.fault = None;
                     if self.consumer.prepare_sleep() {
                         return;
                     }
                 }
-                Ok(_) => self.hand_out(&mut taken, office),
-                Err(error) => {
-                    tracing::error!("{error}");
-                    return;
+                Ok(_) => {
+                    self.fault = None;
+                    self.hand_out(&mut taken, office);
                 }
+                Err(error) => return self.put_off(&error),
             }
         }
     }
@@ -281,6 +290,15 @@ impl Served {
         }
     }
 
+    /// What cannot be taken now is reported once, and tried again.
+    fn put_off(&mut self, error: &Error) {
+        let text = error.to_string();
+        if self.fault.as_ref() != Some(&text) {
+            tracing::error!("{text}");
+            self.fault = Some(text);
+        }
+    }
+
     fn finish(&mut self) {
         for finished in self.watermark.finished() {
             self.consumer.finish(finished.lane, finished.position, finished.count);
@@ -289,7 +307,10 @@ impl Served {
 
     /// Once a second: are the files still the ones that the path names, and did something happen to the queue?
     fn look_after(&mut self, office: &Office, quiet: bool) {
+        // What is done is finished now and then also while something else takes long.
+        self.finish();
         match self.consumer.check_replaced() {
+            Ok(false) if self.fault.is_some() => self.visit(office, quiet),
             // Nobody rings for files that nobody finds any more: this visit goes on with the new ones.
             Ok(true) => self.visit(office, quiet),
             Ok(false) => {}

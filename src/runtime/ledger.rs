@@ -57,6 +57,9 @@ struct Inner {
     sealed: usize,
     /// How many at the front are in the record that is being written.
     snapshot: usize,
+    /// From a snapshot until its record is written. A write that failed may have left its record all the same, so
+    /// nothing sealed is appended until one succeeds, also across a rollback.
+    unsure: bool,
     bytes: usize,
     /// Neighbours have handled something since the owner looked.
     changed: bool,
@@ -109,6 +112,7 @@ impl Ledger {
             marks: record.outputs.iter().map(|mark| (mark.queue.clone(), mark.clone())).collect(),
             sealed: outbox.len(),
             snapshot: 0,
+            unsure: false,
             bytes: outbox.iter().map(|entry| entry.body.len()).sum(),
             outbox,
             changed: false,
@@ -166,7 +170,7 @@ impl Ledger {
     /// Whether something sealed waits for room in its queue.
     pub(super) fn has_sealed(&self) -> bool {
         let inner = self.lock();
-        inner.sealed > 0 && inner.snapshot == 0
+        inner.sealed > 0 && !inner.unsure
     }
 
     /// Whether there is something that the next commit should hold, since the last call or still.
@@ -199,7 +203,7 @@ impl Ledger {
         if inner.n != n {
             (inner.n, inner.sealed) = (n, inner.snapshot);
             inner.index = inner.snapshot as u64;
-            inner.snapshot = 0;
+            (inner.snapshot, inner.unsure) = (0, false);
         }
     }
 
@@ -233,7 +237,7 @@ impl Inner {
         for (entry, index) in self.outbox.iter_mut().zip(1..) {
             entry.index = index;
         }
-        self.snapshot = self.outbox.len();
+        (self.snapshot, self.unsure) = (self.outbox.len(), true);
         record.outbox = self.outbox.iter().cloned().collect();
         record.outputs = self.marks();
         let entry = |(task, message): &(TaskName, Message)| {
@@ -276,7 +280,7 @@ impl Inner {
     fn append_sealed(&mut self, lane: &LaneName) -> Appended {
         let mut appended = Appended::default();
         // A record that is being written counts on what its lanes lack.
-        if self.snapshot > 0 || self.sealed == 0 {
+        if self.unsure || self.sealed == 0 {
             return appended;
         }
         let (mut left, mut blocked) = (VecDeque::new(), HashSet::new());

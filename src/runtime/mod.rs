@@ -29,6 +29,8 @@ mod guard;
 mod handle;
 mod inlet;
 mod ledger;
+#[cfg(test)]
+mod ledger_tests;
 mod node;
 mod office;
 mod post;

@@ -120,7 +120,7 @@ impl Node {
         for (name, task) in wanted {
             match fresh.remove(&name) {
                 Some(mailbox) => self.begin(name, task, mailbox).await,
-                None => self.configure(&name, task).await,
+                None => self.configure(&name, task),
             }
         }
     }
@@ -163,14 +163,14 @@ impl Node {
         self.actors.insert(name, Handle::start(setup, mailbox));
     }
 
-    async fn configure(&mut self, name: &TaskName, task: Wanted) {
+    fn configure(&mut self, name: &TaskName, task: Wanted) {
         let Some(handle) = self.actors.get_mut(name) else { return };
         if handle.own == task.own && handle.framework == task.framework {
             return;
         }
         tracing::debug!(task = name.as_str(), "task {name} gets a changed config");
         (handle.own, handle.framework) = (task.own.clone(), task.framework.clone());
-        handle.order(Order::Configure { own: task.own, framework: task.framework }).await;
+        handle.configure(task.own, task.framework);
     }
 
     /// Ends actors: the inlet hands them nothing more, they work off what they have, their queues are finished.
@@ -180,13 +180,13 @@ impl Node {
             if handle.mailbox.is_some() {
                 self.inlet.pause(name.queue()).await;
             }
-            handle.order(Order::Stop).await;
+            handle.order(Order::Stop);
         }
         let deadline = Instant::now() + LEAVING;
         while let Some((name, mut handle)) = leavers.pop() {
             if tokio::time::timeout_at(deadline, handle.join()).await.is_ok() {
-                if handle.mailbox.is_some() {
-                    self.inlet.leave(name.queue()).await;
+                if let Some(mailbox) = handle.mailbox {
+                    self.inlet.leave(name.queue(), mailbox).await;
                 }
                 continue;
             }
@@ -195,8 +195,8 @@ impl Node {
             let inlet = self.inlet.clone();
             self.lingering.spawn(async move {
                 handle.join().await;
-                if handle.mailbox.is_some() {
-                    inlet.leave(name.queue()).await;
+                if let Some(mailbox) = handle.mailbox {
+                    inlet.leave(name.queue(), mailbox).await;
                 }
             });
         }
@@ -228,11 +228,11 @@ impl Node {
         let deadline = Instant::now() + patience;
         self.inlet.quiesce().await;
         for handle in self.actors.values() {
-            handle.order(Order::Quiesce).await;
+            handle.order(Order::Quiesce);
         }
         self.worked_off(deadline).await;
         for handle in self.actors.values() {
-            handle.order(Order::Stop).await;
+            handle.order(Order::Stop);
         }
         self.office.give_up_at(deadline);
         let mut orderly = true;

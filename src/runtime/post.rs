@@ -63,6 +63,10 @@ impl Post {
     fn stage_all(&mut self, emitted: &mut Vec<Emission>) {
         let office = self.office.clone();
         let switchboard = office.switchboard.load();
+        // The runs of a backlog may be of an older table, in which the same index meant another queue.
+        for run in &mut self.runs[..self.used] {
+            run.target = Target::Named(run.destination.queue());
+        }
         let now = time_ns();
         for emission in emitted.drain(..) {
             let message = match emission {
@@ -85,11 +89,7 @@ impl Post {
         let routed = switchboard.table().route(message, |target, message| {
             let run = match runs[..*used].iter().position(|run| run.target == target) {
                 Some(run) => run,
-                None => {
-                    begin_run(runs, *used, target, switchboard);
-                    *used += 1;
-                    *used - 1
-                }
+                None => find_or_begin_run(runs, used, target, switchboard),
             };
             runs[run].messages.push_back(message);
         });
@@ -167,6 +167,21 @@ impl Post {
         for run in &mut self.runs[..std::mem::take(&mut self.used)] {
             run.messages.clear();
             run.batch.clear();
+        }
+    }
+
+    /// Copies that a task had not handled when it left go on to its queue. What does not get there before the process
+    /// ends is handed out again at the next start, unless it lived in memory alone: that is said.
+    pub(super) async fn send_on(&mut self, queue: &QueueName, left: VecDeque<Delivery>) {
+        for delivery in left {
+            if matches!(delivery.origin, Some(Origin::Task(_))) {
+                self.forward(queue, delivery);
+                continue;
+            }
+            match self.append(queue, &delivery.message, &Course::Process).await {
+                Ok(()) => delivery.origin.into_iter().for_each(Origin::done),
+                Err(error) => tracing::error!(task = self.task.as_str(), "{error}: {}", delivery.message),
+            }
         }
     }
 
@@ -256,13 +271,20 @@ impl Post {
     }
 }
 
-fn begin_run(runs: &mut Vec<Run>, used: usize, target: Target, switchboard: &Switchboard) {
+/// The run of a target that has none yet: that of a backlog for the same destination, so that order holds, or a new one.
+fn find_or_begin_run(runs: &mut Vec<Run>, used: &mut usize, target: Target, switchboard: &Switchboard) -> usize {
     let destination = match &target {
         Target::Known(index) => switchboard.known(*index).clone(),
         Target::Named(queue) => switchboard.named(queue),
     };
-    match runs.get_mut(used) {
+    if let Some(run) = runs[..*used].iter().position(|run| run.destination.is(&destination)) {
+        runs[run].target = target;
+        return run;
+    }
+    match runs.get_mut(*used) {
         Some(run) => (run.target, run.destination) = (target, destination),
         None => runs.push(Run { target, destination, messages: VecDeque::new(), batch: VecDeque::new() }),
     }
+    *used += 1;
+    *used - 1
 }

@@ -1,11 +1,11 @@
 //! How a stateful task is opened, saved and closed.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::commit::Safe;
 use super::delivery::Course;
 use super::durable::{Durable, OpenError, Opening, RETRY};
 use super::handle::Order;
@@ -15,9 +15,10 @@ use super::shell::{Ended, Shell, Source};
 use crate::message::Message;
 use crate::sdk::CommitRequest;
 use crate::store::{Record, StoreError};
+use crate::value::Map;
 
-/// The first state of a task, as text.
-pub(super) type FirstState<'a> = &'a (dyn Fn() -> Result<String, String> + Sync);
+/// The first state of a task by its config, as text.
+pub(super) type FirstState<'a> = &'a (dyn Fn(&Map) -> Result<String, String> + Sync);
 
 /// How long an end waits for tasks of this process to handle what was emitted to them: long for a handler, short
 /// for whoever waits for the end.
@@ -39,10 +40,11 @@ impl Shell {
             self.counters.idle.store(true, Ordering::Release);
             tokio::select! {
                 order = self.orders.recv() => match order {
-                    Some(Order::Configure { own, framework }) => {
-                        (self.setup.own, self.setup.framework) = (own, framework);
+                    // The task is made with it when it is opened.
+                    Some(Order::Configure) => {
+                        self.take_config();
                     }
-                    Some(Order::Quiesce) => {}
+                    Some(Order::Quiesce) => self.quiet = true,
                     Some(Order::Stop) | None => return Err(Ended::Orderly),
                 },
                 () = tokio::time::sleep(RETRY) => {}
@@ -60,7 +62,7 @@ impl Shell {
             task: &setup.name,
             settings: setup.settings(),
             check_state: setup.kind.check_state,
-            initial: first,
+            initial: &|| first(&setup.own),
         })?;
         for line in &differences.0 {
             self.error(line);
@@ -123,10 +125,13 @@ impl Shell {
         self.after_write(outcome);
     }
 
-    pub(super) fn after_write(&mut self, outcome: Result<Arc<Record>, StoreError>) {
+    pub(super) fn after_write(&mut self, outcome: Result<Safe, StoreError>) {
         match outcome {
-            Ok(record) => {
-                self.last_fault = None;
+            Ok(Safe { record, not_through }) => {
+                match not_through {
+                    Some(error) => self.fault(format!("its state is saved, but not written through: {error}")),
+                    None => self.last_fault = None,
+                }
                 if let Some(durable) = self.durable() {
                     durable.publish(&record);
                 }
@@ -210,11 +215,10 @@ impl Shell {
 
     /// Ends the actor: saves, writes through to the disk, gives everything back.
     pub(super) async fn close(mut self, state: Result<String, String>) -> Ended {
-        if let Source::Mailbox(mailbox, batch) = &mut self.source {
-            let left = mailbox.close().len() + batch.len();
-            if left > 0 {
-                self.error(&format!("ended with {left} messages in memory that it did not handle"));
-            }
+        if let Source::Mailbox(mailbox, _) = &self.source {
+            // What came after its last look goes to its queue, as what comes from now on does.
+            let left = mailbox.close();
+            self.post.send_on(&self.setup.name.queue(), left).await;
             return Ended::Orderly;
         }
         let outcome = match state {

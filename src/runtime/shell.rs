@@ -15,21 +15,24 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::commit::Safe;
 use super::dead;
 use super::delivery::{Delivery, Origin};
 use super::durable::{Durable, Place};
-use super::handle::{Counters, Order, Setup};
+use super::handle::{Changed, Counters, Order, Setup};
 use super::post::Post;
 use super::timers::Timers;
 use super::watch::Turn;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::name::TaskName;
-use crate::store::{Record, StoreError};
+use crate::store::StoreError;
 use crate::value::Map;
 
 /// How often it looks for room where it found none: short against what a person notices, long against a message.
 const ROOM_LOOK: Duration = Duration::from_millis(1);
+/// How often it tries again to read a queue that cannot be read: its lanes that can be read wait as long, too.
+const UNREADABLE_LOOK: Duration = Duration::from_millis(50);
 /// So many inputs are handled between two looks at clock and orders: a look costs as much as a small message.
 const LOOK_EVERY: u32 = 16;
 
@@ -37,6 +40,7 @@ const LOOK_EVERY: u32 = 16;
 pub(crate) struct Shell {
     pub(super) setup: Setup,
     pub(super) orders: mpsc::Receiver<Order>,
+    changed: Changed,
     pub(super) source: Source,
     pub(super) turn: Arc<Turn>,
     pub(super) counters: Arc<Counters>,
@@ -53,6 +57,8 @@ pub(crate) struct Shell {
     next_look_after: Instant,
     /// What the last look found.
     last_look: Vec<String>,
+    /// After the queue could not be read: when to try again.
+    take_again: Option<Instant>,
 }
 
 /// Where input comes from.
@@ -82,7 +88,7 @@ pub(super) struct Input {
 /// What an actor waited for.
 pub(super) enum Event {
     Order(Option<Order>),
-    Written(Result<Arc<Record>, StoreError>),
+    Written(Result<Safe, StoreError>),
     Input,
     Deadline,
 }
@@ -97,7 +103,13 @@ pub(crate) enum Ended {
 }
 
 impl Shell {
-    pub(super) fn new(setup: Setup, orders: mpsc::Receiver<Order>, source: Source, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(
+        setup: Setup,
+        orders: mpsc::Receiver<Order>,
+        changed: Changed,
+        source: Source,
+        counters: Arc<Counters>,
+    ) -> Self {
         let mut timers = Timers::default();
         timers.set_overrides(setup.framework.intervals.clone());
         let turn = Arc::new(setup.office.watch.register(setup.name.clone()));
@@ -107,6 +119,7 @@ impl Shell {
         Self {
             setup,
             orders,
+            changed,
             source,
             turn,
             counters,
@@ -120,6 +133,7 @@ impl Shell {
             last_fault: None,
             next_look_after: now,
             last_look: Vec::new(),
+            take_again: None,
         }
     }
 
@@ -223,13 +237,7 @@ impl Shell {
 
     fn obey(&mut self, order: Order) -> Option<Work> {
         match order {
-            Order::Configure { own, framework } => {
-                self.timers.set_overrides(framework.intervals.clone());
-                self.setup.own = own.clone();
-                self.setup.framework = framework;
-                self.configure_commits();
-                Some(Work::Configure(own))
-            }
+            Order::Configure => self.take_config().then(|| Work::Configure(self.setup.own.clone())),
             Order::Quiesce => {
                 self.timers.clear();
                 self.quiet = true;
@@ -241,6 +249,15 @@ impl Shell {
                 self.is_stateful().then_some(Work::Stop)
             }
         }
+    }
+
+    /// Takes the framework's part of a changed config; false if there is none.
+    pub(super) fn take_config(&mut self) -> bool {
+        let Some((own, framework)) = self.changed.take() else { return false };
+        self.timers.set_overrides(framework.intervals.clone());
+        (self.setup.own, self.setup.framework) = (own, framework);
+        self.configure_commits();
+        true
     }
 
     /// The next input that is at hand.
@@ -256,18 +273,27 @@ impl Shell {
                     return Some(Input { message, origin, place: None });
                 }
             },
-            Source::Durable(_) if self.quiet => None,
             Source::Durable(_) => self.take_durable(),
         }
     }
 
+    /// Whether the queue is left alone: for good, or for a moment.
+    fn takes_nothing(&mut self) -> bool {
+        self.take_again = self.take_again.filter(|at| Instant::now() < *at);
+        self.quiet || self.take_again.is_some()
+    }
+
     fn take_durable(&mut self) -> Option<Input> {
+        if self.takes_nothing() {
+            return None;
+        }
         loop {
             let durable = self.durable()?;
             let taken = match durable.next() {
                 Ok(taken) => taken?,
                 Err(error) => {
                     self.fault(error.to_string());
+                    self.take_again = Some(Instant::now() + UNREADABLE_LOOK);
                     return None;
                 }
             };
@@ -287,10 +313,11 @@ impl Shell {
     /// Waits for an order, a timer, a commit or input.
     async fn wait(&mut self) -> Option<Work> {
         let deadline = self.deadline(Instant::now());
+        let takes_nothing = self.takes_nothing();
         self.counters.idle.store(true, Ordering::Release);
         let event = match &mut self.source {
             Source::Mailbox(mailbox, _) => wait_for_mail(mailbox, &mut self.orders, deadline).await,
-            Source::Durable(Some(durable)) => durable.wait(&mut self.orders, deadline, self.quiet).await,
+            Source::Durable(Some(durable)) => durable.wait(&mut self.orders, deadline, takes_nothing).await,
             Source::Durable(None) => Event::Order(self.orders.recv().await),
         };
         self.counters.idle.store(false, Ordering::Release);
@@ -317,7 +344,7 @@ impl Shell {
         let durable = self.durable().map(|durable| durable.committer.deadline().filter(|_| !spoiled));
         let commit = durable.map(|commit| commit.unwrap_or(look_after).min(look_after));
         // A stateless task without timers waits for mail and orders alone; what it wakes up for then is nothing.
-        timer.into_iter().chain(commit).min().unwrap_or(now + Duration::from_secs(3600))
+        timer.into_iter().chain(commit).chain(self.take_again).min().unwrap_or(now + Duration::from_secs(3600))
     }
 
     fn look_after(&mut self) {
@@ -332,6 +359,15 @@ impl Shell {
             self.error(line);
         }
         self.last_look = lines;
+    }
+}
+
+impl Drop for Shell {
+    /// However an actor ends, nobody waits for room in its mailbox any more: its messages go to its queue.
+    fn drop(&mut self) {
+        if let Source::Mailbox(mailbox, _) = &self.source {
+            mailbox.close();
+        }
     }
 }
 

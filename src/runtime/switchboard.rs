@@ -27,6 +27,25 @@ pub(super) enum Destination {
     Transit(QueueName),
 }
 
+impl Destination {
+    /// The queue that stands for it.
+    pub(super) fn queue(&self) -> QueueName {
+        match self {
+            Self::Mailbox(task, _) => task.queue(),
+            Self::Transit(queue) => queue.clone(),
+        }
+    }
+
+    /// Whether copies for both go the same way.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Mailbox(_, one), Self::Mailbox(_, other)) => Arc::ptr_eq(one, other),
+            (Self::Transit(one), Self::Transit(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 impl Switchboard {
     pub(super) fn new(table: RoutingTable, mailboxes: HashMap<QueueName, Arc<Mailbox<Delivery>>>) -> Self {
         let known = table.queues().iter().map(|queue| Self::look_up(&mailboxes, queue)).collect();

@@ -102,6 +102,7 @@ impl TaskStore {
         if self.checkpoint_epoch != Some(record.epoch) {
             self.checkpoint(record)?;
         }
+        // Last: after any error the record of this number may be written again.
         self.next = record.n.checked_add(1);
         Ok(())
     }

@@ -63,10 +63,10 @@ pub(super) struct Index {
 
 impl Index {
     /// Fills a new file.
-    pub(super) fn create(file: &File, settings: &Settings, boot_id: [u64; 2]) -> io::Result<()> {
+    pub(super) fn create(file: &File, path: &Path, settings: &Settings, boot_id: [u64; 2]) -> io::Result<()> {
         file.set_len(SIZE as u64)?;
         allocate(file, 0, SLOTS)?;
-        let index = Self { map: Map::new(file, SIZE)? };
+        let index = Self { map: Map::new(file, path, SIZE)? };
         index.set_settings(settings);
         index.set_boot_id(boot_id);
         index.word(8).store(VERSION, Ordering::Relaxed);
@@ -81,7 +81,7 @@ impl Index {
         if len < SIZE as u64 {
             return Err(damaged(format!("an index has {SIZE} bytes, this one has {len}")));
         }
-        let index = Self { map: Map::new(file, SIZE).map_err(|source| Error::io(path, source))? };
+        let index = Self { map: Map::new(file, path, SIZE).map_err(|source| Error::io(path, source))? };
         if index.word(0).load(Ordering::Acquire) != MAGIC {
             return Err(damaged("not an index".to_owned()));
         }

@@ -9,10 +9,13 @@
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, MmapAdvise, MsFlags, ProtFlags, madvise, mmap, msync, munmap};
+
+use crate::process::{MappingEntry, register_mapping};
 
 /// Page size assumed for rounding; larger pages only make the roundings of `msync` fail over to the whole map.
 pub(super) const PAGE: usize = 4096;
@@ -25,6 +28,8 @@ const MADV_POPULATE_WRITE: i32 = 23;
 pub(super) struct Map {
     start: NonNull<u8>,
     len: usize,
+    /// What names the file where a SIGBUS is raised; gone before the memory is.
+    entry: Option<MappingEntry>,
 }
 
 // SAFETY: the mapping belongs to no thread; all access goes through atomics or through copies that the lane
@@ -34,13 +39,14 @@ unsafe impl Send for Map {}
 unsafe impl Sync for Map {}
 
 impl Map {
-    /// Maps the first `len` bytes of `file`, which must be that long.
-    pub(super) fn new(file: &File, len: usize) -> io::Result<Self> {
+    /// Maps the first `len` bytes of `file`, which must be that long. A fault there names `path`.
+    pub(super) fn new(file: &File, path: &Path, len: usize) -> io::Result<Self> {
         let size = NonZeroUsize::new(len).ok_or(io::ErrorKind::InvalidInput)?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory that is in use.
         let start = unsafe { mmap(None, size, protection, MapFlags::MAP_SHARED, file, 0) }?;
-        Ok(Self { start: start.cast(), len })
+        let entry = Some(register_mapping(start.as_ptr().addr(), len, path));
+        Ok(Self { start: start.cast(), len, entry })
     }
 
     /// How many bytes are mapped.
@@ -121,6 +127,7 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
+        drop(self.entry.take());
         // SAFETY: the mapping is ours, and no reference into it outlives `self`.
         let unmapped = unsafe { munmap(self.start.cast(), self.len) };
         debug_assert!(unmapped.is_ok(), "our own mapping can be unmapped");

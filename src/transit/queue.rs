@@ -97,7 +97,7 @@ impl Queue {
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(fail)?;
         let filled = Directory::open(&path).and_then(|directory| {
             directory.make_file(LOCK)?;
-            Index::create(&directory.make_file(INDEX)?, &Settings::default(), boot_id)
+            Index::create(&directory.make_file(INDEX)?, &directory.path_of(INDEX), &Settings::default(), boot_id)
         });
         let renamed = filled.and_then(|()| std::fs::rename(&path, root.join(name.as_str())));
         match renamed {

@@ -90,7 +90,8 @@ impl Segment {
     ) -> io::Result<Self> {
         let unfinished = format!("lane.{}/.new", at + 1);
         let file = directory.make_file(&unfinished)?;
-        let made = allocate(&file, 0, capacity).and_then(|()| Map::new(&file, capacity));
+        let full_path = directory.path_of(&path(at, base.position));
+        let made = allocate(&file, 0, capacity).and_then(|()| Map::new(&file, &full_path, capacity));
         let map = match made {
             Ok(map) => map,
             Err(error) => {
@@ -116,7 +117,7 @@ impl Segment {
         if capacity < HEADER + 8 || !capacity.is_multiple_of(8) {
             return bad(format!("a segment cut to {len} bytes"));
         }
-        let map = Map::new(&file, capacity).map_err(SegmentFault::Io)?;
+        let map = Map::new(&file, &directory.path_of(&path(at, base)), capacity).map_err(SegmentFault::Io)?;
         let words: [u64; 8] = std::array::from_fn(|word| map.words(0, 8)[word].load(Ordering::Relaxed));
         if words[0] != MAGIC || words[6] != header_crc(&words) {
             return bad("a bad segment header".to_owned());

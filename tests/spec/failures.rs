@@ -104,3 +104,15 @@ fn a_record_that_is_no_message_goes_to_dead_and_the_next_one_is_handled() {
         daemon.wait_for(if task == "Counter" { "has heard 1." } else { "Echo: next." }, SOON);
     }
 }
+
+#[test]
+fn a_mapped_file_that_is_cut_short_ends_the_daemon_with_74_and_is_named() {
+    let world = World::new();
+    let daemon = world.own_daemon("{ Echo => {} }").start();
+    world.send("{text => 'before'}", "Echo");
+    daemon.wait_for("Echo: before.", SOON);
+    let index = world.transit().join("Echo/index");
+    std::fs::File::options().write(true).open(&index).unwrap().set_len(0).unwrap();
+    assert_eq!(daemon.exit_code(SOON), 74, "{daemon:?}");
+    assert!(daemon.lines().iter().any(|line| line.text.contains("Echo/index")), "{daemon:?}");
+}
