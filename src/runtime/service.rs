@@ -43,6 +43,8 @@ async fn answer(bell: &Arc<Bell>, office: &Office) -> std::io::Result<()> {
         }
         if tidied.elapsed() >= LONGEST_SLEEP {
             tidied = Instant::now();
+            // Also while rings for other queues keep coming.
+            bell.wake_waiting();
             office.tidy();
         }
     }

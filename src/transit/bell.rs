@@ -166,15 +166,21 @@ impl Bell {
         Ok((count.count(), false))
     }
 
-    /// After a second without a ring: wakes every consumer that sleeps while a lane of its may hold something, and
-    /// counts it. It happens only when a sender was killed between its message and its ring.
+    /// After a second without a ring: counts every consumer that sleeps while a lane of its may hold something, and
+    /// wakes as [`Bell::wake_waiting`] does. It happens only when a sender was killed between its message and its ring.
     pub fn look_again(&self) {
-        let rung = self.rung();
-        let late: Vec<Option<Waker>> =
-            rung.values().filter(|rung| rung.overslept()).map(|rung| rung.waker.clone()).collect();
-        drop(rung);
-        self.count_late(late.len());
-        late.into_iter().flatten().for_each(|waker| waker());
+        let late = self.rung().values().filter(|rung| rung.overslept()).count();
+        self.count_late(late);
+        self.wake_waiting();
+    }
+
+    /// Wakes every consumer of which a lane may hold something; one that is at work looks once in vain. Called each
+    /// second: a sender that could not ring (it was killed on the way, or the FIFO was removed) has marked the
+    /// consumer as awake already, so that nobody rings for it any more.
+    pub fn wake_waiting(&self) {
+        let waiting = |rung: &&Rung| rung.has_something();
+        let wakers: Vec<Waker> = self.rung().values().filter(waiting).filter_map(|rung| rung.waker.clone()).collect();
+        wakers.into_iter().for_each(|waker| waker());
     }
 
     /// How many times a wait ended by time-out although there was a message.
@@ -226,10 +232,14 @@ impl Bell {
 }
 
 impl Rung {
+    fn has_something(&self) -> bool {
+        self.queue.index.bits().iter().any(|word| word.load(Ordering::Relaxed) != 0)
+    }
+
     fn overslept(&self) -> bool {
         let index = &self.queue.index;
-        let something = index.bits().iter().any(|word| word.load(Ordering::Relaxed) != 0);
-        something && index.sleeping().compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.has_something()
+            && index.sleeping().compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
