@@ -27,8 +27,8 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use pairs::{Better, Row};
 
-/// Half of the 10,000 that a node must take: a row tells whether so many fit into the usual limit of open files.
-const TASKS: usize = 5_000;
+/// Enough for a figure per task; a row tells whether 10,000 fit into the usual limit of open files.
+const TASKS: usize = 1_000;
 /// Until a tutorial that just printed its first line does nothing but tick.
 const SETTLED: Duration = Duration::from_millis(1500);
 /// How long a node may take to end.
