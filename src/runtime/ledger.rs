@@ -360,7 +360,8 @@ impl Sent {
 
     fn contains(&self, entry: &OutboxEntry) -> bool {
         let tag = self.tags.get(&entry.queue).copied().flatten();
-        // A tag of another epoch counts as not sent.
-        tag.is_some_and(|tag| tag.epoch == self.epoch && (self.n, entry.index) <= (tag.n, tag.index))
+        // A tag of another epoch counts as not sent. So does one of a later record, which is lost then: it may have
+        // carried the entry over, and output that goes out again is better than output that never does.
+        tag.is_some_and(|tag| tag.epoch == self.epoch && tag.n == self.n && entry.index <= tag.index)
     }
 }

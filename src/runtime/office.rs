@@ -19,7 +19,7 @@ use crate::transit::{AppendError, Outgoing, Sender, Transit};
 /// batch, at last short against what a person notices.
 const FULL_WAIT: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
 /// After this long a wait is worth a line: the time after which `strans` gives up on such a queue.
-const FULL_REPORT: Duration = Duration::from_secs(5);
+pub(super) const FULL_REPORT: Duration = Duration::from_secs(5);
 
 /// The shared part.
 pub(super) struct Office {

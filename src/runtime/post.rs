@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::dead;
 use super::delivery::{Course, Delivery, Origin};
 use super::ledger::{Entered, Ledger, Listing, Output};
-use super::office::{Office, PostError};
+use super::office::{FULL_REPORT, Office, PostError};
 use super::switchboard::{Destination, Switchboard};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Closed, Mailbox};
 use crate::message::{Message, PREVIOUS_SOURCE, SOURCE, Stamp, time_ns};
 use crate::name::{QueueName, TaskName};
 use crate::router::Target;
@@ -227,7 +227,7 @@ impl Post {
         let batch = &mut self.runs[number].batch;
         let origin = || if let Course::Queue(token) = course { Some(Origin::Queue(token.copy())) } else { None };
         batch.extend(messages.drain(..).map(|message| Delivery { message, origin: origin() }));
-        if mailbox.push_all(batch).await.is_ok() {
+        if push_all(&self.task, task, mailbox, batch).await.is_ok() {
             return Ok(());
         }
         // The task has left: its copies go to its queue.
@@ -287,4 +287,25 @@ fn find_or_begin_run(runs: &mut Vec<Run>, used: &mut usize, target: Target, swit
     }
     *used += 1;
     *used - 1
+}
+
+/// Pushes a batch, waiting for room; a wait that lasts is told, for it may be a circle of tasks that all wait.
+async fn push_all(
+    from: &TaskName,
+    to: &TaskName,
+    mailbox: &Mailbox<Delivery>,
+    batch: &mut VecDeque<Delivery>,
+) -> Result<(), Closed> {
+    // What was pushed before the time was up stays pushed.
+    if let Ok(pushed) = tokio::time::timeout(FULL_REPORT, mailbox.push_all(batch)).await {
+        return pushed;
+    }
+    tracing::error!(
+        task = from.as_str(),
+        "{from} has waited {} s for room in the mailbox of {to}, which holds {} messages; does {to} send to {from}, \
+         or take too long?",
+        FULL_REPORT.as_secs(),
+        mailbox.status().open
+    );
+    mailbox.push_all(batch).await
 }
