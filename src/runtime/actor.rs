@@ -18,12 +18,13 @@ use crate::value::{Map, View};
 pub(super) type Outcome = std::result::Result<Result, String>;
 
 /// Runs a task until it is told to end.
-pub(super) async fn run<T: Task>(mut shell: Shell) -> Ended {
+pub(super) async fn run<T: Task>(mut shell: Box<Shell>) -> Ended {
     let first = |own: &Map| {
         let config = crate::config::typed::<T::Config>(own).map_err(|faults| cell::text_of(&faults))?;
         cell::encode::<T>(&T::initial_state(&config))
     };
-    let state = match shell.open(&first).await {
+    // What happens once or seldom is boxed: ten thousand idle actors hold room only for what they do most.
+    let state = match Box::pin(shell.open(&first)).await {
         Ok(state) => state,
         Err(ended) => return ended,
     };
@@ -36,7 +37,7 @@ pub(super) async fn run<T: Task>(mut shell: Shell) -> Ended {
 }
 
 struct Actor<T: Task> {
-    shell: Shell,
+    shell: Box<Shell>,
     cell: Cell<T>,
     turn: Arc<Turn>,
 }
@@ -50,12 +51,12 @@ enum Call {
 
 impl<T: Task> Actor<T> {
     async fn run(mut self) -> Ended {
-        self.call(Call::Start).await;
+        Box::pin(self.call(Call::Start)).await;
         loop {
             match self.shell.next().await {
                 Work::Message(input) => self.message(input).await,
                 Work::Tick(timer) => {
-                    self.call(Call::Tick(timer)).await;
+                    Box::pin(self.call(Call::Tick(timer))).await;
                     // Ticks that take longer than their interval would never let the others run.
                     tokio::task::yield_now().await;
                 }
@@ -64,13 +65,13 @@ impl<T: Task> Actor<T> {
                     self.shell.begin_commit(self.cell.encode(), began);
                 }
                 Work::Configure(own) => match self.cell.configure(&own) {
-                    Ok(()) => self.call(Call::Start).await,
+                    Ok(()) => Box::pin(self.call(Call::Start)).await,
                     Err(faults) => self.shell.error(&cell::text_of(&faults)),
                 },
                 Work::Stop => {
-                    self.call(Call::Stop).await;
+                    Box::pin(self.call(Call::Stop)).await;
                     let state = self.cell.encode();
-                    return self.shell.close(state).await;
+                    return Box::pin(self.shell.close(state)).await;
                 }
             }
         }
@@ -104,14 +105,18 @@ impl<T: Task> Actor<T> {
 
     async fn settle(&mut self, outcome: Outcome, input: Option<Input>) {
         if self.shell.settle(outcome, input, &mut self.cell.ctx.core).await {
-            let state = self.shell.roll_back().await;
-            self.cell.rebuild(state.as_deref());
-            // A new value has not been started. If that panics too, the next message meets a value as `Default`
-            // made it; a loop of panics is not tried.
-            let Cell { task, ctx } = &mut self.cell;
-            let started = guarded(&self.turn, task.start(ctx)).await;
-            self.shell.settle(started, None, &mut self.cell.ctx.core).await;
+            Box::pin(self.start_again()).await;
         }
+    }
+
+    /// After a panic: a new value, with the state of the last record. If its start panics too, the next message
+    /// meets a value as `Default` made it; a loop of panics is not tried.
+    async fn start_again(&mut self) {
+        let state = self.shell.roll_back().await;
+        self.cell.rebuild(state.as_deref());
+        let Cell { task, ctx } = &mut self.cell;
+        let started = guarded(&self.turn, task.start(ctx)).await;
+        self.shell.settle(started, None, &mut self.cell.ctx.core).await;
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::delivery::Delivery;
 use super::office::Office;
-use super::registry::TaskKind;
+use super::registry::{Running, TaskKind};
 use super::shell::{Ended, Shell, Source};
 use crate::config::{self, Framework, QueueSettings};
 use crate::mailbox::Mailbox;
@@ -104,7 +104,7 @@ impl Handle {
         };
         let (blocking, name) = (framework.blocking, setup.name.clone());
         let changed = Changed::default();
-        let actor = (kind.run)(Shell::new(setup, rx, changed.clone(), source, counters.clone()));
+        let actor = (kind.run)(Box::new(Shell::new(setup, rx, changed.clone(), source, counters.clone())));
         let join = if blocking { own_thread(&name, actor) } else { tokio::spawn(actor) };
         Self { kind, own, framework, mailbox, counters, orders, changed, join }
     }
@@ -176,7 +176,7 @@ fn settings(queue: &QueueSettings) -> Settings {
 }
 
 /// Runs an actor on a thread of its own, which it may block; timers and wake-ups stay with the runtime.
-fn own_thread(name: &TaskName, actor: std::pin::Pin<Box<dyn Future<Output = Ended> + Send>>) -> JoinHandle<Ended> {
+fn own_thread(name: &TaskName, actor: Running) -> JoinHandle<Ended> {
     let runtime = tokio::runtime::Handle::current();
     let (ended, end) = tokio::sync::oneshot::channel();
     // The kernel shows 15 bytes of a thread's name.

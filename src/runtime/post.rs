@@ -232,7 +232,7 @@ impl Post {
         }
         // The task has left: its copies go to its queue.
         for delivery in std::mem::take(batch) {
-            self.append(&task.queue(), &delivery.message, course).await?;
+            Box::pin(self.append(&task.queue(), &delivery.message, course)).await?;
             if let Some(origin) = delivery.origin {
                 origin.done();
             }
@@ -250,7 +250,7 @@ impl Post {
             self.office.append_some(queue, messages, &mut self.scratch);
             // What is refused is tried again by itself: it waits, or it is told why.
             let Some(message) = messages.pop_front() else { return Ok(()) };
-            self.append(queue, &message, course).await?;
+            Box::pin(self.append(queue, &message, course)).await?;
         }
     }
 
@@ -291,6 +291,20 @@ fn find_or_begin_run(runs: &mut Vec<Run>, used: &mut usize, target: Target, swit
 
 /// Pushes a batch, waiting for room; a wait that lasts is told, for it may be a circle of tasks that all wait.
 async fn push_all(
+    from: &TaskName,
+    to: &TaskName,
+    mailbox: &Mailbox<Delivery>,
+    batch: &mut VecDeque<Delivery>,
+) -> Result<(), Closed> {
+    mailbox.push(batch)?;
+    if batch.is_empty() {
+        return Ok(());
+    }
+    // Waiting is the exception: an actor holds no room for it.
+    Box::pin(push_waiting(from, to, mailbox, batch)).await
+}
+
+async fn push_waiting(
     from: &TaskName,
     to: &TaskName,
     mailbox: &Mailbox<Delivery>,

@@ -43,8 +43,11 @@ pub struct TaskKind {
     pub single: bool,
     pub(super) check_config: fn(&Map) -> Result<(), Vec<PathFault>>,
     pub(super) check_state: fn(&str) -> Result<(), String>,
-    pub(super) run: fn(Shell) -> Pin<Box<dyn Future<Output = Ended> + Send>>,
+    pub(super) run: fn(Box<Shell>) -> Running,
 }
+
+/// An actor of any task's type, to be polled until it ends.
+pub(super) type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 impl Registry {
     /// No tasks.

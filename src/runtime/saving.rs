@@ -214,7 +214,7 @@ impl Shell {
     }
 
     /// Ends the actor: saves, writes through to the disk, gives everything back.
-    pub(super) async fn close(mut self, state: Result<String, String>) -> Ended {
+    pub(super) async fn close(mut self: Box<Self>, state: Result<String, String>) -> Ended {
         if let Source::Mailbox(mailbox, _) = &self.source {
             // What came after its last look goes to its queue, as what comes from now on does.
             let left = mailbox.close();
