@@ -39,7 +39,6 @@ pub(super) struct Queue {
     /// Whether this process consumes it (the kernel's lock does not separate us from ourselves).
     pub(super) consumed: AtomicBool,
     lock: File,
-    index_file: File,
     identities: [Option<Identity>; 2],
     changing: Mutex<()>,
 }
@@ -63,7 +62,7 @@ impl Queue {
         let index = Index::open(&index_file, &path.join(INDEX))?;
         let identities = [directory.identity(LOCK), directory.identity(INDEX)];
         let (consumed, changing) = (AtomicBool::new(false), Mutex::new(()));
-        let queue = Self { name: name.clone(), directory, index, consumed, lock, index_file, identities, changing };
+        let queue = Self { name: name.clone(), directory, index, consumed, lock, identities, changing };
         queue.index.reopen();
         if queue.index.boot_id() != boot_id {
             queue.change(|| {
@@ -153,7 +152,12 @@ impl Queue {
         }
         let fail = |file: &str, source| Error::io(&self.directory.path_of(file), source);
         self.directory.make_directory(&lane_directory(at)).map_err(|source| fail(&lane_directory(at), source))?;
-        self.index.allocate_slot(&self.index_file, at).map_err(|source| fail(INDEX, source))?;
+        // Opened anew: a new lane is rare, and there may be ten thousand queues, each with its descriptors.
+        let index_file = self.directory.open_file(INDEX).map_err(|source| fail(INDEX, source))?;
+        if self.directory.identity(INDEX) != self.identities[1] {
+            return Err(fail(INDEX, std::io::ErrorKind::NotFound.into()));
+        }
+        self.index.allocate_slot(&index_file, at).map_err(|source| fail(INDEX, source))?;
         self.index.slot(at).assign(name, LaneId(random()));
         self.index.publish_slot(at);
         Ok(at)
