@@ -62,7 +62,8 @@ struct Inlet {
     bell: Arc<Bell>,
     description: String,
     rung: Arc<Rung>,
-    served: BTreeMap<QueueName, Served>,
+    /// Boxed: a node of the tree has room for eleven.
+    served: BTreeMap<QueueName, Box<Served>>,
     /// Where the turn of looking after them stands.
     looked_after: Option<QueueName>,
     /// Queues that another process consumes; tried again each second.
@@ -206,7 +207,10 @@ impl Inlet {
                 let watermark = Arc::new(Watermark::new(WINDOW / 2, waker));
                 let mailbox = waiting.mailbox.clone();
                 self.waiting.remove(queue);
-                self.served.insert(queue.clone(), Served { consumer, mailbox, watermark, paused: false, fault: None });
+                self.served.insert(
+                    queue.clone(),
+                    Box::new(Served { consumer, mailbox, watermark, paused: false, fault: None }),
+                );
                 self.visit(queue);
             }
             Err(error) => report_once(&mut waiting.reported, queue, &error),
