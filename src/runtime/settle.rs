@@ -35,10 +35,10 @@ impl Shell {
     }
 
     fn failed_activation(&mut self, reason: &str, input: Option<&Input>, core: &mut Core) {
-        self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        let failures = self.counters.failed.fetch_add(1, Ordering::Relaxed) + 1;
         core.emitted.clear();
         core.timers.clear();
-        self.error(reason);
+        self.error(&format!("{reason} (failure {failures} of this run)"));
         if let Some(input) = input {
             dead::bury(&self.setup.office, &input.message, self.setup.name.as_str(), reason);
         }

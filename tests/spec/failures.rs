@@ -61,6 +61,8 @@ fn a_stateless_task_that_panics_goes_on_too() {
     assert_eq!(why(&world.take("dead", 1, SOON)[0]).0, "Echo");
     world.send("{text => 'after'}", "Echo");
     daemon.wait_for("Echo: after.", SOON);
+    world.send("{text => 'x', fail => 1}", "Echo");
+    daemon.wait_for("[ERROR] Echo: told to fail (failure 2 of this run)", SOON);
 }
 
 #[test]
