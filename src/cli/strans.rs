@@ -14,6 +14,7 @@ use crate::config::advice;
 use crate::fields;
 use crate::message::Message;
 use crate::name::QueueName;
+use crate::runtime::{DEAD, WHY};
 use crate::transit::{AppendError, Error, Outgoing, Overflow, Settings, Transit};
 
 const PROGRAM: &str = "strans";
@@ -23,10 +24,6 @@ const LANE_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a full queue is looked at again: seldom enough to cost nothing, often enough not to be noticed.
 const FULL_RETRY: Duration = Duration::from_millis(20);
-
-/// The queue of messages that went nowhere else, and the field that says why one is there.
-const DEAD: &str = "dead";
-const WHY: &str = ".dead";
 
 const EXAMPLES: &str = "\
 Examples (all four messages are the same):

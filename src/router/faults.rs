@@ -3,11 +3,8 @@
 //! Invariant: a fault's path begins at the value that was given to compile; whoever knows where that stood puts
 //! its own path in front.
 
-use crate::config::{PathFault, ValuePath};
+use crate::config::{PathFault, ValuePath, advice};
 use crate::value::Value;
-
-/// From this likeness on (0 to 1) a known word is worth a question. Below it the guesses look silly.
-const LIKENESS: f64 = 0.7;
 
 /// The faults found so far.
 #[derive(Debug, Default)]
@@ -34,15 +31,9 @@ impl Faults {
     /// Reports the keys of `map`, which stands at `path`, that are none of `known`.
     pub(super) fn unknown_keys(&mut self, path: &ValuePath, map: &crate::value::Map, known: &[&str]) {
         for key in map.keys().filter(|key| !known.contains(key)) {
-            let advice = did_you_mean(key, known).unwrap_or_else(|| format!("known here: {}", known.join(", ")));
+            let advice =
+                advice(key, known.iter().copied()).unwrap_or_else(|| format!("known here: {}", known.join(", ")));
             self.add_advised(&path.key(key), format!("unknown key {key:?}"), Some(advice));
         }
     }
-}
-
-/// The question that leads from a misspelt word to the likeliest of `known`.
-pub(super) fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
-    let likeness = |known: &str| strsim::jaro_winkler(&word.to_lowercase(), &known.to_lowercase());
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) >= LIKENESS).then(|| format!("did you mean {best:?}?"))
 }

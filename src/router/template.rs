@@ -11,8 +11,8 @@
 //! With text around it, or beside others, it gives text: numbers and texts as they are, `true` and `false`,
 //! nothing for `null` and what is missing, lists and maps as JSON.
 
-use super::faults::did_you_mean;
 use super::special::Groups;
+use crate::config::advice;
 use crate::value::{MapView, Text, Value, View};
 
 /// How a transform tells a template from plain text.
@@ -205,7 +205,7 @@ impl<'t> Parser<'t> {
         let mut known: Vec<&str> = self.groups.iter().map(Text::as_str).collect();
         known.push("message");
         let reason = format!("the match of this route has no group named {name:?}");
-        let advice = did_you_mean(name, &known)
+        let advice = advice(name, known.iter().copied())
             .unwrap_or_else(|| format!(r"a group is written (?<{name}>...), a plain dollar sign \$"));
         TemplateFault { reason, advice: Some(advice) }
     }

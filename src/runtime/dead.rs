@@ -7,9 +7,9 @@ use crate::name::QueueName;
 use crate::transit::{Overflow, Settings};
 
 /// The queue's name.
-pub(super) const DEAD: &str = "dead";
+pub const DEAD: &str = "dead";
 /// The field that says why a message is there: `{task, reason}`.
-const WHY: &str = ".dead";
+pub const WHY: &str = ".dead";
 
 /// `dead` drops its oldest: a task that fails every message must not stop the others.
 pub(super) fn settings() -> Settings {

@@ -45,6 +45,7 @@ mod watch;
 mod watermark;
 
 pub use control::{ControlInbox, ControlMessage};
+pub use dead::{DEAD, WHY};
 pub use guard::install_panic_hook;
 pub use node::{Node, NodeOptions, Wanted};
 pub use registry::{Registry, RegistryError, TaskKind};
