@@ -1,6 +1,7 @@
 //! What becomes of each channel's lines: the value of `-o`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -120,6 +121,23 @@ impl FromStr for Handling {
     }
 }
 
+/// As it is written on a command line.
+impl fmt::Display for Handling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (channel, sink)) in self.sinks.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma}{channel}:")?;
+            match sink {
+                Sink::Stdout => f.write_str("1")?,
+                Sink::Stderr => f.write_str("2")?,
+                Sink::File(path) => write!(f, "{}", path.display())?,
+                Sink::Queue(queue) => write!(f, "{queue}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 fn sink(channel: &str, handling: &str) -> Result<Sink, HandlingError> {
     let queue = match handling {
         "1" => return Ok(Sink::Stdout),
@@ -159,6 +177,14 @@ mod tests {
     fn a_channel_without_handling_uses_that_of_error() {
         check("log:1,error:Errors", "mine", &queue("Errors"));
         check("log:1", "mine", &Sink::Stderr);
+    }
+
+    #[test]
+    fn a_handling_is_written_as_it_is_read() {
+        for text in [DEFAULT_HANDLING, "log:/var/log/a:b,mine:Queue", "log:router,error:2"] {
+            let handling = Handling::parse(text).unwrap();
+            assert_eq!(Handling::parse(&handling.to_string()).unwrap(), handling, "{text}");
+        }
     }
 
     #[test]

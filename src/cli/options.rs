@@ -1,12 +1,14 @@
 //! The command line of `multimodule`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
 
 use super::version;
 use crate::channel::{DEFAULT_HANDLING, Handling};
-use crate::name::QueueName;
+use crate::daemon::MAIN;
+use crate::name::{QueueName, TaskName};
 
 /// The queue that controls the daemon, where `-q` names no other.
 const CONTROL_QUEUE: &str = "MultiModule_control";
@@ -56,9 +58,9 @@ pub struct Options {
     #[arg(short, long, value_name = "LEVEL", default_value_t = 0)]
     pub debug: u32,
 
-    /// Run as the process of this one task; users do not normally use this
-    #[arg(short, long, value_name = "TASK", value_parser = no_module)]
-    module: Option<String>,
+    /// Run as the process of this name: a task's, or one that tasks share. The daemon does that, users do not
+    #[arg(short, long, value_name = "NAME", value_parser = module)]
+    pub module: Option<TaskName>,
 
     /// Where lines go, as channel:handling,...: 1 stdout, 2 stderr, router, a path with a /, or a queue
     #[arg(short, long, value_name = "CHANNELS", default_value = DEFAULT_HANDLING)]
@@ -78,12 +80,30 @@ fn prefix(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// There are no task processes yet, so whatever is named cannot be one.
-fn no_module(task: &str) -> Result<String, String> {
-    Err(match task {
-        "main" => "main is the daemon itself and no task; start it without -m".to_owned(),
-        _ => format!("task {task:?} cannot run as a process of its own: external tasks are not part of this version"),
-    })
+/// Which names there are is known once the config is.
+fn module(name: &str) -> Result<TaskName, String> {
+    if name == MAIN {
+        return Err("main is the daemon itself and no task; start it without -m".to_owned());
+    }
+    TaskName::new(name).map_err(|error| error.to_string())
+}
+
+impl Options {
+    /// The words with which a host of this daemon is started, without `-m NAME`: directories stand whole, since a
+    /// host may be started again from wherever its keeper is.
+    pub(super) fn words_of_a_host(&self) -> Vec<OsString> {
+        let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
+        let mut words: Vec<OsString> = vec!["-s".into(), whole(&self.state_dir)];
+        if let Some(transit) = &self.transit_dir {
+            words.extend(["-T".into(), whole(transit)]);
+        }
+        if !self.prefixes.is_empty() {
+            words.extend(["-p".into(), self.prefixes.join(",").into()]);
+        }
+        let level = self.debug.to_string();
+        words.extend(["-o".into(), self.out_of_band.to_string().into(), "-d".into(), level.into()]);
+        words
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +152,7 @@ mod tests {
     fn what_cannot_be_right_is_refused_with_the_reason() {
         for (words, reason) in [
             (["-m", "main"], "main is the daemon itself"),
-            (["-m", "Example1"], "external tasks are not part of this version"),
+            (["-m", "a/b"], "which no name may hold"),
             (["-o", "log"], "without its handling"),
             (["-q", "../x"], "which no name may hold"),
             (["-p", "A::,,B::"], "a prefix is empty"),

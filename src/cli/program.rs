@@ -1,17 +1,100 @@
-//! The program `multimodule`: its command line, and from there the daemon.
+//! The program `multimodule`, with any tasks: one program that is the daemon, each host, and the spawner of keepers.
+//!
+//! ```text
+//!   argv[0] is `multimodule spawner`   the spawner: before anything else, with one thread
+//!   -m NAME                            the host of NAME
+//!   else                               the daemon
+//! ```
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::exit::Exit;
+use super::exit::{Exit, Failure};
 use super::open_transit::parse;
 use super::options::Options;
+use crate::channel;
+use crate::daemon::{self, DaemonError, DaemonOptions};
+use crate::host::{self, HostOptions};
+use crate::name::TaskName;
+use crate::process;
+use crate::runtime::{Registry, RegistryError};
+use crate::supervisor::{Launch, Program};
 
-/// Reads the command line of this process and runs the daemon that `run` is. Help, version and usage errors are
-/// answered here.
-pub fn multimodule_main(run: impl FnOnce(Options) -> Exit) -> ExitCode {
+/// Where a program finds itself: its file, whatever its name is now.
+const OURSELVES: &str = "/proc/self/exe";
+
+/// The whole of `multimodule` with the tasks of `registry`: reads the command line of this process and does what it
+/// says. Help, version and usage errors are answered here.
+pub fn multimodule_main(registry: fn() -> Result<Registry, RegistryError>) -> ExitCode {
+    // Before anything that makes a thread.
+    if process::is_spawner() {
+        return process::spawner_main();
+    }
     let exit = match parse(std::env::args_os()) {
-        Ok(options) => run(options),
+        Ok(options) => match run(options, registry) {
+            Ok(()) => Exit::Ok,
+            Err(failure) => failure.report("multimodule"),
+        },
         Err(exit) => exit,
     };
     exit.into()
+}
+
+fn run(options: Options, registry: fn() -> Result<Registry, RegistryError>) -> Result<(), Failure> {
+    let launch = launch(&options)?;
+    let channels = channel::install(options.out_of_band, options.debug)?;
+    let lines = channels.take_queue_lines();
+    let set_level = Arc::new(move |level| channels.set_level(level));
+    let registry = registry().map_err(|error| failure(error.into()))?;
+    let (prefixes, state_dir, transit_dir) = (options.prefixes, options.state_dir, options.transit_dir);
+    if let Some(process) = options.module {
+        let host_options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines };
+        return host::run(host_options, registry).map_err(failure);
+    }
+    let daemon_options = DaemonOptions {
+        control_queue: options.control_queue,
+        prefixes,
+        config: options.config,
+        state_dir,
+        transit_dir,
+        launch,
+        level: options.debug,
+        set_level,
+        lines,
+    };
+    daemon::run(daemon_options, registry).map_err(failure)
+}
+
+/// Hosts run this very program, with our own words and `-m NAME`.
+fn launch(options: &Options) -> Result<Launch, Failure> {
+    let words = options.words_of_a_host();
+    let program = std::env::args_os().next().unwrap_or_else(|| OsString::from("multimodule"));
+    let arguments = move |process: &TaskName| {
+        let own = [program.clone(), "-m".into(), process.as_str().into()];
+        own.into_iter().chain(words.iter().cloned()).collect()
+    };
+    let ourselves = Path::new(OURSELVES);
+    Ok(Launch {
+        spawner: ourselves.to_owned(),
+        program: Program::open(ourselves)?,
+        arguments: Arc::new(arguments),
+        environment: Vec::new(),
+    })
+}
+
+/// Which code a program that did not end in order ends with.
+fn failure(error: DaemonError) -> Failure {
+    let exit = match error {
+        DaemonError::Instance(error) => return error.into(),
+        DaemonError::Transit(error) => return error.into(),
+        DaemonError::File(error) => return error.into(),
+        DaemonError::UnknownProcess { .. } => Exit::Usage,
+        DaemonError::Config(_) | DaemonError::ConfigFile { .. } | DaemonError::Registry(_) => Exit::Config,
+        DaemonError::RunningConf(_) => Exit::Config,
+        DaemonError::Kernel { .. } | DaemonError::Disorderly | DaemonError::Link(_) => Exit::IoError,
+        DaemonError::Interrupted => Exit::Interrupted,
+    };
+    Failure::new(exit, error)
 }

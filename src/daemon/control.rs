@@ -1,5 +1,6 @@
 //! What arrives on the control queue, read: `{".multimodule": {config: {..}, control: [..]}}`.
 
+use super::reload::Externals;
 use crate::message::Message;
 use crate::value::{Map, MapView, View};
 
@@ -15,7 +16,7 @@ pub(super) struct Control {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     /// End in order.
-    Exit,
+    Exit(Externals),
     /// Set the debug level.
     Debug { level: u32 },
 }
@@ -54,10 +55,14 @@ fn command(command: View<'_>) -> Result<Command, String> {
     let kind = fields.get("type").and_then(View::as_text).ok_or("a control has no `type`")?;
     match kind {
         // The original's documents have it both ways.
-        "cleanly_exit" | "exit_cleanly" => Ok(Command::Exit),
+        "cleanly_exit" | "exit_cleanly" => Ok(Command::Exit(externals(fields))),
         "debug" => Ok(Command::Debug { level: level(fields)? }),
         other => Err(format!("{other:?} is no type of control: cleanly_exit and debug are")),
     }
+}
+
+fn externals(fields: MapView<'_>) -> Externals {
+    if fields.get("exit_externals").is_some_and(|value| value.is_true()) { Externals::End } else { Externals::Stay }
 }
 
 fn level(fields: MapView<'_>) -> Result<u32, String> {
@@ -81,9 +86,10 @@ mod tests {
 
     #[test]
     fn both_spellings_of_an_orderly_end_are_understood() {
-        let exit = Control { commands: vec![Command::Exit], ..Control::default() };
-        check("{'.multimodule' => {control => [{type => 'cleanly_exit', exit_externals => 1}]}}", Ok(exit.clone()));
-        check(r#"{".multimodule": {"control": [{"type": "exit_cleanly"}]}}"#, Ok(exit));
+        let exit = |externals| Control { commands: vec![Command::Exit(externals)], ..Control::default() };
+        let with = "{'.multimodule' => {control => [{type => 'cleanly_exit', exit_externals => 1}]}}";
+        check(with, Ok(exit(Externals::End)));
+        check(r#"{".multimodule": {"control": [{"type": "exit_cleanly"}]}}"#, Ok(exit(Externals::Stay)));
     }
 
     #[test]

@@ -42,6 +42,20 @@ pub enum DaemonError {
     /// The compiled-in tasks contradict each other.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// No task runs in a process of that name.
+    #[error("no task runs in a process {process} by {}; the daemon starts the processes of its tasks", state_dir.join("running.conf").display())]
+    UnknownProcess {
+        /// The name.
+        process: TaskName,
+        /// The state directory.
+        state_dir: PathBuf,
+    },
+    /// The config that the daemon left for its hosts cannot be read.
+    #[error(transparent)]
+    RunningConf(#[from] RunningConfError),
+    /// No link to the daemon can be offered.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// A second Ctrl-C.
     #[error("ended at once, on a second signal")]
     Interrupted,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::control::{Command, Control};
 use super::error::DaemonError;
-use super::reload::Daemon;
+use super::reload::{Daemon, Externals};
 use super::start::Lines;
 use crate::channel::QueueLine;
 use crate::runtime::{ControlInbox, ControlMessage};
@@ -22,7 +22,7 @@ pub(super) struct Events {
 }
 
 enum Event {
-    Signal(&'static str),
+    Signal(&'static str, Externals),
     Control(ControlMessage),
     /// The config file may have changed, or a second has passed.
     Look,
@@ -31,8 +31,8 @@ enum Event {
 
 /// Why a daemon ends.
 pub(super) enum Ending {
-    Signal(&'static str),
-    Asked,
+    Signal(&'static str, Externals),
+    Asked(Externals),
 }
 
 impl Events {
@@ -49,8 +49,8 @@ impl Events {
         loop {
             let event = tokio::select! {
                 biased;
-                _ = self.interrupt.recv() => Event::Signal("SIGINT"),
-                _ = self.terminate.recv() => Event::Signal("SIGTERM"),
+                _ = self.interrupt.recv() => Event::Signal("SIGINT", Externals::End),
+                _ = self.terminate.recv() => Event::Signal("SIGTERM", Externals::Stay),
                 message = next_message(&mut self.inbox) => Event::Control(message),
                 () = next_change(&mut self.changed) => Event::Look,
                 line = next_line(&mut self.lines) => Event::Line(line),
@@ -73,7 +73,7 @@ impl Events {
 
 async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
     match event {
-        Event::Signal(name) => return Some(Ending::Signal(name)),
+        Event::Signal(name, externals) => return Some(Ending::Signal(name, externals)),
         Event::Look => daemon.look().await,
         Event::Line(line) => daemon.send_line(line),
         Event::Control(message) => {
@@ -99,7 +99,7 @@ async fn obey(control: Control, daemon: &mut Daemon) -> Option<Ending> {
     let mut ending = None;
     for command in control.commands {
         match command {
-            Command::Exit => ending = Some(Ending::Asked),
+            Command::Exit(externals) => ending = Some(Ending::Asked(externals)),
             Command::Debug { level } => daemon.set_level(level),
         }
     }

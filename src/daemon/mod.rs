@@ -16,8 +16,16 @@ mod config_file;
 mod control;
 mod error;
 mod events;
+mod places;
+mod program;
 mod reload;
+mod running_conf;
+mod share;
 mod start;
 
+pub(crate) use assembly::{Assembly, Surroundings};
 pub use error::DaemonError;
+pub(crate) use program::{MAIN, process_name, program_text, run_in_runtime};
+pub(crate) use running_conf::RunningConf;
+pub(crate) use share::Process;
 pub use start::{DaemonOptions, Lines, run};

@@ -14,25 +14,40 @@ use crate::channel::QueueLine;
 use crate::config::{Config, Document, Overlay, Plan};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
+use crate::supervisor::Supervisor;
+use crate::task::Placement;
 use crate::transit::Transit;
 use crate::value::Map;
 
+/// What becomes of external tasks when a daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Externals {
+    /// They go on.
+    Stay,
+    /// They end too.
+    End,
+}
+
 /// A running daemon.
 pub(super) struct Daemon {
-    node: Node,
+    pub(super) node: Node,
+    pub(super) supervisor: Supervisor,
     registry: Registry,
     transit: Transit,
     prefixes: Vec<String>,
     control_queue: QueueName,
-    state_dir: PathBuf,
+    pub(super) state_dir: PathBuf,
     set_level: Arc<dyn Fn(u32) + Send + Sync>,
+    level: u32,
     file: Option<ConfigFile>,
     /// The file's text as it was applied last, for the places of faults.
     document: Option<Document>,
     overlay: Overlay,
     /// What holds now.
     config: Config,
-    called: BTreeSet<TaskName>,
+    pub(super) called: BTreeSet<TaskName>,
+    /// Where the tasks are.
+    pub(super) placement: Placement,
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
 }
@@ -40,25 +55,29 @@ pub(super) struct Daemon {
 impl Daemon {
     pub(super) fn new(
         node: Node,
+        supervisor: Supervisor,
         registry: Registry,
         transit: Transit,
         options: DaemonOptions,
         file: Option<ConfigFile>,
     ) -> Self {
-        let DaemonOptions { control_queue, prefixes, state_dir, set_level, .. } = options;
+        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, .. } = options;
         Self {
             node,
+            supervisor,
             registry,
             transit,
             prefixes,
             control_queue,
             state_dir,
             set_level,
+            level,
             file,
             document: None,
             overlay: Overlay::new(),
             config: Config::default(),
             called: BTreeSet::new(),
+            placement: Placement::default(),
             missing: BTreeMap::new(),
         }
     }
@@ -119,8 +138,8 @@ impl Daemon {
     /// Applies a config whole, or changes nothing; tells what changed.
     async fn try_apply(&mut self, overlay: Overlay, document: Option<Document>) -> Result<Plan, DaemonError> {
         let queues = self.queues();
-        let around =
-            Surroundings { registry: &self.registry, prefixes: &self.prefixes, queues: &queues, called: &self.called };
+        let (registry, prefixes, called) = (&self.registry, &self.prefixes, &self.called);
+        let around = Surroundings { registry, prefixes, queues: &queues, called, is_checked: false };
         let assembly = Assembly::of(&overlay.effective(), &around)
             .map_err(|faults| DaemonError::Config(overlay.faults(document.as_ref(), faults)))?;
         for (task, reason) in &assembly.missing {
@@ -128,8 +147,8 @@ impl Daemon {
                 tracing::error!(task = task.as_str(), "{reason}; the others run");
             }
         }
+        self.put_in_place(&assembly, overlay.effective()).await?;
         self.missing = assembly.missing;
-        self.node.apply(assembly.wanted, assembly.table).await;
         let plan = Plan::between(&self.config, &assembly.config);
         (self.config, self.overlay, self.document) = (assembly.config, overlay, document);
         Ok(plan)
@@ -145,7 +164,7 @@ impl Daemon {
 
     /// Stateless tasks that have code and do not run, and whose queue holds messages: a message loads them.
     fn called_tasks(&self) -> BTreeSet<TaskName> {
-        let running: BTreeSet<_> = self.node.tasks().collect();
+        let running: BTreeSet<_> = self.node.tasks().chain(self.placement.by_task.keys()).collect();
         let candidates = self.queues().into_iter().filter_map(|queue| TaskName::new(queue).ok());
         let sleeping = candidates.filter(|name| !running.contains(name));
         let has_code = |name: &TaskName| {
@@ -159,8 +178,10 @@ impl Daemon {
         sleeping.filter(has_code).filter(called).collect()
     }
 
-    pub(super) fn set_level(&self, level: u32) {
+    pub(super) fn set_level(&mut self, level: u32) {
         (self.set_level)(level);
+        self.level = level;
+        self.supervisor.set_level(level);
         tracing::info!("the debug level is {level} now");
     }
 
@@ -169,9 +190,14 @@ impl Daemon {
         self.node.send_line(&queue, line);
     }
 
-    /// Ends all tasks in order; true if nothing was given up.
-    pub(super) async fn stop(self, patience: Duration) -> bool {
-        self.node.stop(patience).await
+    /// Ends all tasks of this process in order, and those of the others too if `externals`; true if nothing was
+    /// given up.
+    pub(super) async fn stop(mut self, patience: Duration, externals: Externals) -> bool {
+        let ended = match externals {
+            Externals::End => self.supervisor.end_all().await,
+            Externals::Stay => true,
+        };
+        self.node.stop(patience).await && ended
     }
 }
 

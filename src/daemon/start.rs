@@ -10,11 +10,13 @@ use tokio::sync::mpsc;
 use super::config_file::ConfigFile;
 use super::error::DaemonError;
 use super::events::{Ending, Events};
-use super::reload::Daemon;
+use super::reload::{Daemon, Externals};
 use crate::channel::QueueLine;
 use crate::name::{QueueName, TaskName};
-use crate::process::{self, InstanceLock};
+use super::program::{process_name, run_in_runtime};
+use crate::process::InstanceLock;
 use crate::runtime::{Node, NodeOptions, Registry, install_panic_hook};
+use crate::supervisor::{Launch, Supervisor};
 use crate::transit::{self, Transit};
 
 /// How long what is in mailboxes may take at the end: what the original gives its external tasks.
@@ -35,6 +37,10 @@ pub struct DaemonOptions {
     pub state_dir: PathBuf,
     /// The transit, if not the user's usual one.
     pub transit_dir: Option<PathBuf>,
+    /// How hosts of external tasks are started.
+    pub launch: Launch,
+    /// The debug level.
+    pub level: u32,
     /// Changes the debug level while it runs.
     pub set_level: Arc<dyn Fn(u32) + Send + Sync>,
     /// Lines that channels send to queues.
@@ -43,19 +49,7 @@ pub struct DaemonOptions {
 
 /// Runs a daemon with these tasks until it is told to end. Returns when everything is saved.
 pub fn run(options: DaemonOptions, registry: Registry) -> Result<(), DaemonError> {
-    install_panic_hook();
-    let kernel = |what| move |source| DaemonError::Kernel { what, source };
-    process::raise_descriptor_limit().map_err(kernel("raising the limit of open files"))?;
-    process::ignore_file_size_signal().map_err(kernel("ignoring SIGXFSZ"))?;
-    process::watch_bus_errors().map_err(kernel("watching for SIGBUS"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(kernel("starting the runtime's threads"))?;
-    let outcome = runtime.block_on(serve(options, registry));
-    // A task that blocks its thread must not hold up an end that has been decided.
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    outcome
+    run_in_runtime(None, serve(options, registry))
 }
 
 async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), DaemonError> {
@@ -70,17 +64,18 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
     let node_options = NodeOptions {
         transit: transit.clone(),
         state_dir: state_dir.clone(),
-        process: process_name(&state_dir),
+        process: process_name(MAIN, &state_dir),
         description: format!("pid {}, state directory {}", std::process::id(), state_dir.display()),
-        control_queue: options.control_queue.clone(),
+        control_queue: Some(options.control_queue.clone()),
     };
+    let supervisor = Supervisor::start(state_dir.clone(), options.launch.clone());
     events.changed = config_file.as_mut().map(ConfigFile::watch);
     events.lines = options.lines.take();
     let (node, inbox) = Node::start(node_options).await?;
-    events.inbox = Some(inbox);
-    let mut daemon = Daemon::new(node, registry, transit, options, config_file);
+    events.inbox = inbox;
+    let mut daemon = Daemon::new(node, supervisor, registry, transit, options, config_file);
     if let Err(faults) = daemon.first(document).await {
-        daemon.stop(PATIENCE).await;
+        daemon.stop(PATIENCE, Externals::Stay).await;
         return Err(faults);
     }
     let ending = events.run(&mut daemon).await;
@@ -89,19 +84,15 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
 
 /// Ends in order; a second signal ends at once.
 async fn finish(ending: Ending, daemon: Daemon, mut events: Events) -> Result<(), DaemonError> {
-    if let Ending::Signal(name) = ending {
-        eprintln!("caught {name}. starting orderly exit");
-    }
+    let externals = match ending {
+        Ending::Signal(name, externals) => {
+            eprintln!("caught {name}. starting orderly exit");
+            externals
+        }
+        Ending::Asked(externals) => externals,
+    };
     tokio::select! {
-        orderly = daemon.stop(PATIENCE) => if orderly { Ok(()) } else { Err(DaemonError::Disorderly) },
+        orderly = daemon.stop(PATIENCE, externals) => if orderly { Ok(()) } else { Err(DaemonError::Disorderly) },
         () = events.second_signal() => Err(DaemonError::Interrupted),
     }
-}
-
-/// The daemon's name in lanes. Two daemons may share a transit, and a lane has one writer: the name tells their
-/// state directories apart, and is the same at the next start.
-fn process_name(state_dir: &Path) -> TaskName {
-    let path = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
-    let hash = crc32c::crc32c(path.as_os_str().as_bytes());
-    TaskName::new(format!("main@{hash:08x}")).expect("letters and digits are a name")
 }

@@ -1,0 +1,123 @@
+//! What happens to a host, one thing at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::log;
+use super::tasks::Tasks;
+use crate::channel::QueueLine;
+use crate::daemon::{DaemonError, Lines, RunningConf};
+use crate::link::{HostLink, ToDaemon, ToHost};
+use crate::name::TaskName;
+
+/// Where events come from, and what obeys them.
+pub(super) struct Host {
+    pub(super) process: TaskName,
+    pub(super) state_dir: PathBuf,
+    pub(super) tasks: Tasks,
+    pub(super) link: HostLink,
+    pub(super) requests: mpsc::Receiver<ToHost>,
+    pub(super) lines: Option<Lines>,
+    pub(super) set_level: Arc<dyn Fn(u32) + Send + Sync>,
+    pub(super) signals: Signals,
+}
+
+/// The signals that a host heeds.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+enum Event {
+    End,
+    ReopenLog,
+    Asked(ToHost),
+    Line(QueueLine),
+}
+
+impl Signals {
+    pub(super) fn new() -> Result<Self, DaemonError> {
+        let catch = |kind| signal(kind).map_err(|source| DaemonError::Kernel { what: "catching signals", source });
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hang_up: catch(SignalKind::hangup())?,
+        })
+    }
+}
+
+impl Host {
+    /// Runs until a signal ends it.
+    pub(super) async fn run(&mut self) {
+        loop {
+            match self.next().await {
+                Event::End => return,
+                Event::ReopenLog => self.reopen_log(),
+                Event::Line((queue, line)) => self.tasks.send_line(&queue, line),
+                Event::Asked(request) => self.obey(request).await,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            biased;
+            _ = self.signals.interrupt.recv() => Event::End,
+            _ = self.signals.terminate.recv() => Event::End,
+            _ = self.signals.hang_up.recv() => Event::ReopenLog,
+            request = or_never(Some(&mut self.requests)) => Event::Asked(request),
+            line = or_never(self.lines.as_mut()) => Event::Line(line),
+        }
+    }
+
+    async fn obey(&mut self, request: ToHost) {
+        match request {
+            ToHost::Configure { .. } => self.configure().await,
+            ToHost::SetLevel { level } => (self.set_level)(level),
+            ToHost::ReopenLog => {
+                self.reopen_log();
+                self.tell(ToDaemon::LogReopened);
+            }
+        }
+    }
+
+    /// Applies the config as it stands on disk now, which may be newer than what was told.
+    async fn configure(&mut self) {
+        let faults = match RunningConf::read(&self.state_dir) {
+            Ok(conf) => self.tasks.apply(&conf).await,
+            Err(error) => {
+                tracing::error!("{}: what runs goes on: {error}", self.process);
+                vec![error.to_string()]
+            }
+        };
+        self.tell(ToDaemon::Configured { generation: self.tasks.generation(), faults });
+    }
+
+    fn tell(&self, told: ToDaemon) {
+        if !self.link.send(told) {
+            tracing::debug!("the daemon is away");
+        }
+    }
+
+    fn reopen_log(&self) {
+        if let Err(error) = log::reopen(&self.state_dir, &self.process) {
+            tracing::error!("{}: its log goes on in the old file: {error}", self.process);
+        }
+    }
+}
+
+/// What comes next; never, where nothing can.
+async fn or_never<T>(receiver: Option<&mut mpsc::Receiver<T>>) -> T {
+    let next = match receiver {
+        Some(receiver) => receiver.recv().await,
+        None => None,
+    };
+    match next {
+        Some(next) => next,
+        None => std::future::pending().await,
+    }
+}

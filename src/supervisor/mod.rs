@@ -1,0 +1,33 @@
+//! The supervisor: starts, watches, adopts and ends the external processes of one daemon.
+//!
+//! ```text
+//!   Daemon ── want, configure, end_all ──► Supervisor ──► Watcher NAME ─┬─ Sight    record, pidfds, parked?
+//!                                                                       ├─ Contact  the control link
+//!                                                                       ├─ life     what next: pure
+//!                                                                       └─ LogReader  its log on the terminal
+//!                                          Shared: the spawner, from which keepers are forked
+//! ```
+//!
+//! A keeper starts its host again by itself. The supervisor does what keepers cannot: it starts and ends them, adopts
+//! what an earlier daemon left, and answers for hosts whose keeper was killed.
+//!
+//! Invariant: nothing depends on it. It may be killed at any moment, and what it had in hand is finished by the next
+//! one, which sees the same files and processes.
+//!
+//! It knows nothing of messages, and nothing of what a config says.
+
+mod adoption;
+mod contact;
+mod effects;
+mod launch;
+mod life;
+mod log;
+mod log_reader;
+mod processes;
+mod shared;
+mod sight;
+mod watcher;
+
+pub use launch::{Launch, Program};
+pub use processes::Supervisor;
+pub use watcher::Spec;

@@ -1,0 +1,105 @@
+//! What there is to see of one process: its identity record, whether keeper and host live, whether it is parked.
+//!
+//! Invariant: a pid counts only with its boot and start time, and only through a pidfd that was opened and then
+//! checked; so what is seen here cannot be somebody else's process.
+
+use std::path::PathBuf;
+
+use super::life::Seen;
+use crate::name::TaskName;
+use crate::process::{HostRecord, Pidfd, RecordError, is_parked};
+
+/// What is seen of one process.
+pub(super) struct Sight {
+    state_dir: PathBuf,
+    process: TaskName,
+    record: Option<HostRecord>,
+    keeper: Option<Pidfd>,
+    host: Option<Pidfd>,
+    /// Why the record cannot be used, said once.
+    fault: Option<String>,
+    /// A newer program wrote the record: nothing is decided by what is not understood.
+    newer: bool,
+}
+
+impl Sight {
+    pub(super) fn new(state_dir: PathBuf, process: TaskName) -> Self {
+        Self { state_dir, process, record: None, keeper: None, host: None, fault: None, newer: false }
+    }
+
+    /// Looks. True beside it: the host is another one than before.
+    pub(super) fn look(&mut self) -> (Seen, bool) {
+        let changed = self.read();
+        for pidfd in [&mut self.keeper, &mut self.host] {
+            if pidfd.as_ref().is_some_and(Pidfd::has_ended) {
+                *pidfd = None;
+            }
+        }
+        let parked = self.newer || is_parked(&self.state_dir, &self.process);
+        (Seen { keeper: self.keeper.is_some(), host: self.host.is_some(), parked }, changed)
+    }
+
+    fn read(&mut self) -> bool {
+        let record = match HostRecord::read(&self.state_dir, &self.process) {
+            // Where somebody removed the record, what was seen before is still there.
+            Ok(None) => return false,
+            Ok(record) => record,
+            Err(error) => {
+                self.complain(&error);
+                return false;
+            }
+        };
+        if record == self.record {
+            return false;
+        }
+        (self.fault, self.newer) = (None, false);
+        let before = self.record.take().map(|record| record.host);
+        if let Some(record) = &record {
+            self.keeper = self.open(&record.keeper_identity());
+            self.host = self.open(&record.host_identity());
+        }
+        self.record = record;
+        before != self.record.as_ref().map(|record| record.host.clone())
+    }
+
+    fn open(&mut self, identity: &crate::process::ProcessIdentity) -> Option<Pidfd> {
+        Pidfd::open(identity).unwrap_or_else(|error| {
+            tracing::error!(task = self.process.as_str(), "{}: {error}", self.process);
+            None
+        })
+    }
+
+    fn complain(&mut self, error: &RecordError) {
+        self.newer = error.is_newer();
+        let text = error.to_string();
+        if self.fault.as_ref() != Some(&text) {
+            tracing::error!(task = self.process.as_str(), "{}: its identity record is not used: {text}", self.process);
+            self.fault = Some(text);
+        }
+    }
+
+    /// The newest record that could be read.
+    pub(super) fn record(&self) -> Option<&HostRecord> {
+        self.record.as_ref()
+    }
+
+    pub(super) fn keeper(&self) -> Option<&Pidfd> {
+        self.keeper.as_ref()
+    }
+
+    pub(super) fn host(&self) -> Option<&Pidfd> {
+        self.host.as_ref()
+    }
+
+    /// Waits until keeper or host ends; for ever where neither lives.
+    pub(super) async fn some_end(&self) {
+        let end = async |pidfd: &Option<Pidfd>| match pidfd {
+            Some(pidfd) => pidfd.ended().await,
+            None => std::future::pending().await,
+        };
+        tokio::select! {
+            () = end(&self.keeper) => {}
+            () = end(&self.host) => {}
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One external process, watched: what is seen of it, what is wanted, and what follows.
+//!
+//! The loop looks, asks [`life::next`] what to do, does it, and waits until something may have changed. Nothing that
+//! it does depends on having seen every change: a look tells all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::adoption::{Adoption, Outcome};
+use super::contact::{Contact, ContactEvent};
+use super::life::{self, Effect, Phase, Seen};
+use super::log_reader::LogReader;
+use super::shared::Shared;
+use super::sight::Sight;
+use crate::link::{HostHello, ToDaemon, ToHost};
+use crate::name::TaskName;
+use crate::restart::Policy;
+
+/// What a watcher is asked.
+pub(super) enum Request {
+    /// This process should run so, or not at all.
+    Want(Option<Spec>),
+    /// `running.conf` has changed; `done` when the host has applied it, or cannot now.
+    Configure { generation: u64, done: oneshot::Sender<()> },
+    /// Tell the host that the debug level has changed.
+    SetLevel(u32),
+    /// Tell when nothing of it is left.
+    WhenGone(oneshot::Sender<()>),
+}
+
+/// How a process should run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// When it is started again.
+    pub restart: Policy,
+}
+
+/// How long after something was asked for it is looked for, at first and at last: a start takes some milliseconds.
+const LOOKS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
+/// How often it is looked at while nothing is expected.
+const CALM: Duration = Duration::from_secs(1);
+
+/// Watches one process.
+pub(super) struct Watcher {
+    pub(super) shared: Arc<Shared>,
+    pub(super) name: TaskName,
+    requests: mpsc::Receiver<Request>,
+    pub(super) wanted: Option<Spec>,
+    pub(super) phase: Phase,
+    pub(super) sight: Sight,
+    contact: Contact,
+    adoption: Adoption,
+    log: LogReader,
+    /// How long until the next look at what is expected soon.
+    pause: Duration,
+    /// The config that the host should run by.
+    generation: u64,
+    /// Who waits until the host runs by it.
+    configured: Vec<oneshot::Sender<()>>,
+    when_gone: Vec<oneshot::Sender<()>>,
+}
+
+enum Event {
+    Request(Option<Request>),
+    Contact(ContactEvent),
+    Log,
+    Look,
+}
+
+impl Watcher {
+    pub(super) fn new(shared: Arc<Shared>, name: TaskName, requests: mpsc::Receiver<Request>) -> Self {
+        let state_dir = shared.state_dir.clone();
+        Self {
+            requests,
+            wanted: None,
+            phase: Phase::Gone,
+            sight: Sight::new(state_dir.clone(), name.clone()),
+            contact: Contact::new(state_dir.clone(), name.clone()),
+            adoption: Adoption::begin(),
+            log: LogReader::follow(&shared, &name),
+            pause: LOOKS[0],
+            generation: 0,
+            configured: Vec::new(),
+            when_gone: Vec::new(),
+            shared,
+            name,
+        }
+    }
+
+    /// Runs until the supervisor goes; the process stays as it is.
+    pub(super) async fn run(mut self) {
+        loop {
+            let seen = self.look();
+            self.act(seen).await;
+            match self.wait(seen).await {
+                Event::Request(None) => return,
+                Event::Request(Some(request)) => self.obey(request),
+                Event::Contact(event) => self.heed(event),
+                Event::Log => self.log.show(),
+                Event::Look => {}
+            }
+        }
+    }
+
+    fn look(&mut self) -> Seen {
+        let (seen, another) = self.sight.look();
+        if another {
+            self.contact.begin_anew();
+        }
+        if seen.host {
+            self.contact.call_if_due(Instant::now());
+        } else {
+            self.contact.hang_up();
+            // A host that does not live reads the newest config when it starts.
+            self.configured.clear();
+        }
+        if let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.shared.state_dir, &self.name) {
+            outcome.tell(&self.name);
+        }
+        seen
+    }
+
+    async fn act(&mut self, seen: Seen) {
+        let (phase, effect) = life::next(self.phase, seen, self.wanted.is_some(), Instant::now());
+        if phase != self.phase {
+            self.pause = LOOKS[0];
+        }
+        self.phase = phase;
+        match effect {
+            None => {}
+            Some(Effect::Start) => self.start().await,
+            Some(Effect::Judge) => self.judge(),
+            Some(Effect::End) => self.end(),
+            Some(Effect::Force) => self.force(),
+        }
+        if self.phase == Phase::Gone {
+            self.log.show();
+            self.when_gone.clear();
+        }
+    }
+
+    async fn wait(&mut self, seen: Seen) -> Event {
+        let deadline = self.deadline(seen, Instant::now());
+        tokio::select! {
+            biased;
+            request = self.requests.recv() => Event::Request(request),
+            event = self.contact.event() => Event::Contact(event),
+            () = self.sight.some_end() => Event::Look,
+            () = self.log.changed() => Event::Log,
+            () = tokio::time::sleep_until(deadline) => Event::Look,
+        }
+    }
+
+    /// When to look again, if nothing happens before.
+    fn deadline(&mut self, seen: Seen, now: Instant) -> Instant {
+        // A keeper without host starts one soon; a start shows itself by files.
+        let expecting = matches!(self.phase, Phase::Starting { .. } | Phase::Ending { .. }) || (seen.keeper && !seen.host);
+        let pause = if expecting { self.pause } else { CALM };
+        self.pause = (self.pause * 2).min(LOOKS[1]);
+        let timed = match self.phase {
+            Phase::Waiting { until } | Phase::Ending { until } => Some(until),
+            _ => None,
+        };
+        let call = self.contact.deadline().filter(|_| seen.host);
+        timed.into_iter().chain(call).map(|at| at.max(now)).chain([now + pause]).min().unwrap_or(now + CALM)
+    }
+
+    fn obey(&mut self, request: Request) {
+        match request {
+            Request::Want(spec) => self.want(spec),
+            Request::Configure { generation, done } => {
+                self.generation = generation;
+                self.configured.push(done);
+                // Who is being called is told when it answers.
+                self.contact.tell(ToHost::Configure { generation });
+            }
+            Request::SetLevel(level) => {
+                // A host that cannot be told reads it when it starts.
+                self.contact.tell(ToHost::SetLevel { level });
+            }
+            Request::WhenGone(done) => self.when_gone.push(done),
+        }
+    }
+
+    fn want(&mut self, spec: Option<Spec>) {
+        let changed = self.wanted != spec;
+        self.wanted = spec;
+        if changed {
+            self.tell_keeper();
+            // What ended by its old policy is looked at anew.
+            if self.phase == Phase::Stays {
+                self.phase = Phase::Gone;
+            }
+        }
+    }
+
+    fn heed(&mut self, event: ContactEvent) {
+        match event {
+            ContactEvent::Answered(hello) => self.answered(&hello),
+            ContactEvent::NoAnswer(error) => {
+                tracing::debug!(task = self.name.as_str(), "{}: no link: {error}", self.name);
+                if let Some(outcome) = self.adoption.no_answer(self.sight.record(), &error, Instant::now()) {
+                    outcome.tell(&self.name);
+                    self.configured.clear();
+                }
+            }
+            ContactEvent::Told(ToDaemon::Configured { generation, faults }) => {
+                for fault in faults {
+                    tracing::error!(task = self.name.as_str(), "{}: its process refuses the config: {fault}", self.name);
+                }
+                tracing::debug!(task = self.name.as_str(), "{} runs by config {generation:x}", self.name);
+                self.configured.clear();
+            }
+            ContactEvent::Told(ToDaemon::ReopenedLog) => self.log.reopened(),
+            ContactEvent::Told(_) => {}
+            ContactEvent::Lost => {
+                tracing::debug!(task = self.name.as_str(), "{}: the link is lost", self.name);
+                self.configured.clear();
+            }
+        }
+    }
+
+    fn answered(&mut self, hello: &HostHello) {
+        let proven = self.sight.record().is_some_and(|record| record.nonce.to_string() == hello.nonce);
+        if !proven {
+            let name = &self.name;
+            tracing::error!(task = name.as_str(), "{name}: what answers on its link does not know its nonce");
+            return self.contact.hang_up();
+        }
+        let current = hello.generation == self.generation || self.generation == 0;
+        if let Some(outcome) = self.adoption.answered(self.sight.record(), hello, current) {
+            outcome.tell(&self.name);
+        }
+        if current {
+            self.configured.clear();
+        } else {
+            self.contact.tell(ToHost::Configure { generation: self.generation });
+        }
+    }
+}
