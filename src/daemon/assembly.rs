@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{Config, Framework, PathFault, ROUTER, ValuePath, did_you_mean};
+use crate::config::{Config, Framework, FrameworkKey, PathFault, ROUTER, ValuePath, did_you_mean};
 use crate::name::TaskName;
 use crate::router::RoutingTable;
 use crate::runtime::{Registry, TaskKind, Wanted};
+use crate::task::{Candidate, Nature, Placement};
 use crate::value::Map;
 
 /// A config that can be applied.
@@ -15,6 +16,9 @@ pub(super) struct Assembly {
     pub(super) config: Config,
     /// The tasks that should run.
     pub(super) wanted: BTreeMap<TaskName, Wanted>,
+    /// Where they are at home.
+    #[cfg_attr(not(test), expect(dead_code, reason = "until there are hosts, all tasks run in the daemon"))]
+    pub(super) placement: Placement,
     /// Where messages go.
     pub(super) table: RoutingTable,
     /// Tasks that the config names and no code answers to, each with what a person should know.
@@ -62,8 +66,22 @@ impl Assembly {
         };
         around.add_unconfigured(&mut wanted, &table);
         faults.extend(around.misspelt_queues(&config, &wanted, &table));
-        if faults.is_empty() { Ok(Self { config, wanted, table, missing }) } else { Err(faults) }
+        faults.extend(around.sleepers_named(&wanted));
+        let placement = placement(&wanted).unwrap_or_else(|found| {
+            faults.extend(found);
+            Placement::default()
+        });
+        if faults.is_empty() { Ok(Self { config, wanted, placement, table, missing }) } else { Err(faults) }
     }
+}
+
+/// Where the tasks run, or what contradicts itself there.
+fn placement(wanted: &BTreeMap<TaskName, Wanted>) -> Result<Placement, Vec<PathFault>> {
+    let candidates = wanted.iter().map(|(name, Wanted { kind, framework, .. })| {
+        let nature = Nature { stateful: kind.stateful, single: kind.single };
+        (name.clone(), Candidate { framework, nature })
+    });
+    Placement::of(&candidates.collect())
 }
 
 impl Surroundings<'_> {
@@ -80,6 +98,22 @@ impl Surroundings<'_> {
                 wanted.insert(name, Wanted { kind, own, framework });
             }
         }
+    }
+
+    /// Processes that have the name of a task that does not run yet, and that a message would load into the daemon:
+    /// refused now, and not when the message comes.
+    fn sleepers_named(&self, wanted: &BTreeMap<TaskName, Wanted>) -> Vec<PathFault> {
+        let sleeps = |name: &TaskName| {
+            let kind = self.registry.resolve(name, self.prefixes).filter(TaskKind::runs_without_config);
+            kind.is_some() && !wanted.contains_key(name)
+        };
+        let named = wanted.iter().filter_map(|(task, wanted)| Some((task, wanted.framework.process.as_ref()?)));
+        let fault = |(task, process): (&TaskName, &TaskName)| PathFault {
+            path: ValuePath::default().key(task.as_str()).key(FrameworkKey::Process.name()),
+            reason: format!("process {process:?} has the name of task {process}, which a message would load"),
+            advice: Some("name it otherwise".to_owned()),
+        };
+        named.filter(|(_, process)| sleeps(process)).map(fault).collect()
     }
 
     /// The names under which a config may name the task code that there is.
@@ -177,6 +211,39 @@ mod tests {
         check(&routed("{ qname => 'Exmaple2', outside => 1 }"), Ok(&["Example1", "Router"]));
         check(&routed("{ qname => 'theirs' }"), Ok(&["Example1", "Router"]));
         check(&routed("{ qname => 'quite another' }"), Ok(&["Example1", "Router"]));
+    }
+
+    #[test]
+    fn the_places_of_the_tasks_come_from_their_entries_and_their_code() {
+        let registry = crate::tasks::registry().unwrap();
+        let (queues, called, prefixes) = (BTreeSet::new(), BTreeSet::new(), ["mytasks::".to_owned()]);
+        let around = Surroundings { registry: &registry, prefixes: &prefixes, queues: &queues, called: &called };
+        let text = "{ Example1 => {}, Example2 => {}, Tally => { is_external => 0 }, Tail => { file => '/tmp/x', process => 'logs' } }";
+        let assembly = Assembly::of(Document::parse("test.conf", text).unwrap().root(), &around).unwrap();
+        let places = assembly.placement.by_task.iter();
+        let places: Vec<_> = places.map(|(name, placed)| format!("{name}: {}", placed.place)).collect();
+        let expected = [
+            "Example1: process \"Example1\"",
+            "Example2: the daemon",
+            "Router: the daemon",
+            "Tail: process \"logs\"",
+            "Tally: the daemon",
+        ];
+        assert_eq!(places, expected);
+    }
+
+    #[test]
+    fn places_that_contradict_each_other_or_the_code_are_faults() {
+        check("{ Example1 => { workers => 2 } }", Err(&["a task with state runs once"]));
+        check("{ WriteFile => { workers => 2, path => '/tmp/x' } }", Err(&["of which there is one"]));
+        check("{ Example1 => { process => 'Router' } }", Err(&["which runs in the daemon"]));
+        check("{ Example1 => { process => 'Example2' } }", Err(&["which a message would load"]));
+        check(
+            "{ Example1 => { process => 'Example2' }, Example2 => { is_external => 1 } }",
+            Ok(&["Example1", "Example2", "Router"]),
+        );
+        let two = "{ Example1 => { outsrt => 1, is_external => 0, process => 'p' } }";
+        check(two, Err(&["outsrt", "with is_external: false"]));
     }
 
     #[test]
