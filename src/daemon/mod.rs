@@ -17,7 +17,9 @@ mod control;
 mod error;
 mod events;
 mod reload;
+mod running_conf;
 mod start;
 
 pub use error::DaemonError;
+pub use running_conf::{RunningConfError, read_running_conf, write_running_conf};
 pub use start::{DaemonOptions, Lines, run};
