@@ -24,6 +24,7 @@ pub mod sdk;
 // policy: pure decisions, no I/O, no clock, no tokio
 pub mod config;
 pub mod router;
+pub mod task;
 
 // mechanism: one outside resource each
 pub mod channel;

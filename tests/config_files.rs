@@ -1,13 +1,18 @@
 //! The configs that come with the program: each is read and checked as the daemon does, and `multimodule.conf` tells
 //! the truth about the defaults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use multimodule::config::{Config, Document, Framework, FrameworkKey, Fsync, Overflow, PathFault, ROUTER, ValuePath};
+use multimodule::config::{
+    Config, Document, Framework, FrameworkKey, Fsync, Overflow, PathFault, ROUTER, RestartSettings, RestartWhen,
+    ValuePath,
+};
 use multimodule::name::TaskName;
 use multimodule::router::RoutingTable;
+use multimodule::task::{Candidate, Nature, Placement, place};
 use multimodule::tasks;
 use multimodule::transit::{self, Settings};
 use multimodule::value::Map;
@@ -45,15 +50,19 @@ fn faults(root: &Map) -> Vec<PathFault> {
     };
     let (registry, prefixes) = (tasks::registry().expect("the tasks agree"), PREFIXES.map(str::to_owned));
     let mut faults = Vec::new();
+    let mut candidates = BTreeMap::new();
     for (name, entry) in &config.tasks {
         match registry.resolve(name, &prefixes) {
             Some(kind) => {
+                let nature = Nature { stateful: kind.stateful, single: kind.single };
+                candidates.insert(name.clone(), Candidate { framework: &entry.framework, nature });
                 let found = kind.check_config(&entry.own).err().unwrap_or_default();
                 faults.extend(found.into_iter().map(|fault| entry.fault_of(name, fault)));
             }
             None => faults.push(fault(name.as_str(), "there is no code for this task")),
         }
     }
+    faults.extend(Placement::of(&candidates).err().unwrap_or_default());
     let base = ValuePath::default().key(ROUTER);
     let found = RoutingTable::compile(&config.router).err().unwrap_or_default();
     faults.extend(found.into_iter().map(|fault| PathFault { path: fault.path.below(&base), ..fault }));
@@ -95,6 +104,26 @@ fn the_reference_config_shows_the_defaults_of_the_framework() {
     let (shown, usual) = (shown(), Framework::default());
     assert_eq!(shown.commit_every, usual.commit_every);
     assert_eq!((shown.delivery, shown.blocking), (usual.delivery, usual.blocking));
+}
+
+#[test]
+fn the_reference_config_shows_where_a_task_with_state_runs_by_default() {
+    let (name, nature) = (TaskName::new("Example1").expect("a name"), Nature { stateful: true, single: false });
+    let (shown, usual) = (place(&name, &shown(), nature), place(&name, &Framework::default(), nature));
+    assert!(shown.is_ok());
+    assert_eq!(shown, usual);
+}
+
+#[test]
+fn the_reference_config_shows_every_setting_of_a_restart() {
+    let expected = RestartSettings {
+        when: Some(RestartWhen::Always),
+        max: Some(3),
+        within: Some(Duration::from_secs(60)),
+        backoff: Some(Duration::from_millis(100)),
+        max_backoff: Some(Duration::from_secs(30)),
+    };
+    assert_eq!(shown().restart, expected);
 }
 
 #[test]

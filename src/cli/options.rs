@@ -7,7 +7,7 @@ use clap::Parser;
 
 use super::version;
 use crate::channel::{DEFAULT_HANDLING, Handling};
-use crate::daemon::MAIN;
+use crate::config::MAIN;
 use crate::name::{QueueName, TaskName};
 
 /// The queue that controls the daemon, where `-q` names no other.

@@ -8,10 +8,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::notes::Notes;
 use super::path::{PathFault, ValuePath};
+use super::pool::{Balance, Workers};
 use super::queue_settings::QueueSettings;
-use super::{quantity, suggest, typed};
-use crate::value::{self, Map, Value};
+use super::restart::RestartSettings;
+use crate::name::TaskName;
+use crate::value::{Map, Value};
+
+/// The name of the daemon's own process.
+pub const MAIN: &str = "main";
 
 /// The keys of the framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,13 +36,13 @@ pub enum FrameworkKey {
     Queue,
     /// The task's own config, where its names collide with the framework's.
     Task,
-    /// Reserved: the program that the task's process runs.
+    /// The external process that the task shares with others.
     Process,
-    /// Reserved: how many workers the task's pool has.
+    /// How many workers the task's pool has.
     Workers,
-    /// Reserved: how a pool deals its messages.
+    /// Which worker of a pool gets a message.
     Balance,
-    /// Reserved: when an ended process is started again.
+    /// When an ended process is started again.
     Restart,
     /// Reserved: what the task may use up.
     Limits,
@@ -116,6 +122,16 @@ pub struct Framework {
     pub delivery: Delivery,
     /// Whether the task gets a thread of its own.
     pub blocking: bool,
+    /// Whether the task runs in another process than the daemon; if nothing is said, its code decides.
+    pub is_external: Option<bool>,
+    /// The process that it shares with others; never [`MAIN`].
+    pub process: Option<TaskName>,
+    /// How many processes do its work, each with all of it.
+    pub workers: Option<Workers>,
+    /// Which of them gets a message.
+    pub balance: Option<Balance>,
+    /// When its process is started again.
+    pub restart: RestartSettings,
     /// The task's queue.
     pub queue: QueueSettings,
 }
@@ -134,11 +150,7 @@ impl Framework {
 
     fn read_key(&mut self, key: FrameworkKey, value: &Value, notes: &mut Notes<'_>) {
         match key {
-            FrameworkKey::IsExternal => {
-                if notes.typed(value) == Some(true) {
-                    notes.note("external tasks are not part of this version", Some("leave it out, or write false"));
-                }
-            }
+            FrameworkKey::IsExternal => self.is_external = notes.typed(value),
             FrameworkKey::Intervals => self.intervals = intervals(value, notes),
             FrameworkKey::CommitEvery => self.commit_every = notes.count(value),
             FrameworkKey::Delivery => {
@@ -149,17 +161,29 @@ impl Framework {
             FrameworkKey::Queue => self.queue = QueueSettings::read(value, notes),
             // Its content is the task's: see `Entry`.
             FrameworkKey::Task => drop(notes.map(value)),
-            FrameworkKey::Process
-            | FrameworkKey::Workers
-            | FrameworkKey::Balance
-            | FrameworkKey::Restart
-            | FrameworkKey::Limits
-            | FrameworkKey::Functions => notes.note(
+            FrameworkKey::Process => self.process = process(value, notes),
+            FrameworkKey::Workers => self.workers = Workers::read(value, notes),
+            FrameworkKey::Balance => self.balance = Balance::read(value, notes),
+            FrameworkKey::Restart => self.restart = RestartSettings::read(value, notes),
+            FrameworkKey::Limits | FrameworkKey::Functions => notes.note(
                 &format!("{:?} is not part of this version", key.name()),
                 Some("the name is kept for the framework; a task's own key of that name stands below `task`"),
             ),
         }
     }
+}
+
+fn process(value: &Value, notes: &mut Notes<'_>) -> Option<TaskName> {
+    let name: String = notes.typed(value)?;
+    match TaskName::new(&name) {
+        Ok(process) if name != MAIN => return Some(process),
+        Ok(_) => {
+            let advice = "name it otherwise; a task that writes is_external: false runs in the daemon";
+            notes.note(&format!("{MAIN:?} is the daemon's own process"), Some(advice));
+        }
+        Err(error) => notes.note(&error.to_string(), None),
+    }
+    None
 }
 
 fn intervals(value: &Value, notes: &mut Notes<'_>) -> BTreeMap<String, Duration> {
@@ -172,89 +196,10 @@ fn intervals(value: &Value, notes: &mut Notes<'_>) -> BTreeMap<String, Duration>
     intervals
 }
 
-/// Notes what is at fault with the value at one path.
-pub(super) struct Notes<'f> {
-    path: ValuePath,
-    faults: &'f mut Vec<PathFault>,
-}
-
-impl<'f> Notes<'f> {
-    pub(super) fn new(path: ValuePath, faults: &'f mut Vec<PathFault>) -> Self {
-        Self { path, faults }
-    }
-
-    /// The same for the value of `key`.
-    pub(super) fn below(&mut self, key: &str) -> Notes<'_> {
-        Notes { path: self.path.key(key), faults: self.faults }
-    }
-
-    pub(super) fn note(&mut self, reason: &str, advice: Option<&str>) {
-        let advice = advice.map(str::to_owned);
-        self.faults.push(PathFault { path: self.path.clone(), reason: reason.to_owned(), advice });
-    }
-
-    pub(super) fn map<'v>(&mut self, value: &'v Value) -> Option<&'v Map> {
-        if value.as_map().is_none() {
-            self.note(&format!("expected a map, found {}", value.kind()), None);
-        }
-        value.as_map()
-    }
-
-    pub(super) fn typed<T: serde::de::DeserializeOwned>(&mut self, value: &Value) -> Option<T> {
-        let faults = match value::from_value(value) {
-            Ok(read) => return Some(read),
-            Err(faults) => faults,
-        };
-        for fault in faults {
-            let fault = typed::path_fault(fault);
-            self.faults.push(PathFault { path: fault.path.below(&self.path), ..fault });
-        }
-        None
-    }
-
-    /// A number that is at least 1.
-    pub(super) fn count(&mut self, value: &Value) -> Option<u64> {
-        let count = self.typed(value)?;
-        if count == 0 {
-            self.note("expected an integer from 1 on, found 0", None);
-        }
-        (count > 0).then_some(count)
-    }
-
-    pub(super) fn time(&mut self, value: &Value) -> Option<Duration> {
-        quantity::time(value.view()).map_err(|reason| self.note(&reason, Some(quantity::TIME_ADVICE))).ok()
-    }
-
-    pub(super) fn bytes(&mut self, value: &Value) -> Option<u64> {
-        quantity::bytes(value.view()).map_err(|reason| self.note(&reason, Some(quantity::SIZE_ADVICE))).ok()
-    }
-
-    /// One of the `known` words.
-    pub(super) fn choice<T: Copy>(&mut self, value: &Value, known: &[(&str, T)]) -> Option<T> {
-        let words = || known.iter().map(|(word, _)| *word);
-        let listed = || format!("one of: {}", words().collect::<Vec<_>>().join(", "));
-        let Some(text) = value.as_text() else {
-            self.note(&format!("expected text, found {}", value.kind()), Some(&listed()));
-            return None;
-        };
-        let found = known.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
-        if found.is_none() {
-            let advice = suggest::advice(text, words()).unwrap_or_else(listed);
-            self.note(&format!("unknown value {text:?}"), Some(&advice));
-        }
-        found
-    }
-
-    pub(super) fn unknown_key<'k>(&mut self, key: &str, known: impl IntoIterator<Item = &'k str>) {
-        let advice = suggest::advice(key, known);
-        self.below(key).note(&format!("unknown key {key:?}"), advice.as_deref());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Fsync, Overflow};
+    use crate::config::{Fsync, Overflow, RestartWhen};
     use crate::fields;
 
     fn read(entry: Map) -> (Framework, Vec<String>) {
@@ -268,8 +213,9 @@ mod tests {
         let queue = fields! { max_bytes: "1MiB", max_messages: 10, overflow: "drop_oldest", block_timeout: 0.5,
         fsync: "interval" };
         let entry = fields! {
-            outstr: "x", is_external: 0, intervals: fields! { save_state: 0.5, tick: "2m" }, commit_every: 100,
-            delivery: "exactly_once", blocking: true, queue: queue, task: fields! { queue: 1 },
+            outstr: "x", intervals: fields! { save_state: 0.5, tick: "2m" }, commit_every: 100,
+            delivery: "exactly_once", blocking: true, queue: queue, task: fields! { queue: 1 }, is_external: 0, process: "ingest", workers: "8", balance: "least",
+            restart: "never",
         };
         let expected = Framework {
             intervals: [
@@ -280,6 +226,11 @@ mod tests {
             commit_every: Some(100),
             delivery: Delivery::ExactlyOnce,
             blocking: true,
+            is_external: Some(false),
+            process: Some(TaskName::new("ingest").unwrap()),
+            workers: Some(Workers::Count(8)),
+            balance: Some(Balance::Least),
+            restart: RestartSettings { when: Some(RestartWhen::Never), ..RestartSettings::default() },
             queue: QueueSettings {
                 max_bytes: Some(1 << 20),
                 max_messages: Some(10),
@@ -294,7 +245,6 @@ mod tests {
     #[test]
     fn each_wrong_setting_is_told_at_its_place() {
         let cases = [
-            (fields! { is_external: true }, "T.is_external: external tasks are not part of this version"),
             (fields! { is_external: "x" }, "T.is_external: expected a boolean, found the text \"x\""),
             (fields! { intervals: 1 }, "T.intervals: expected a map, found an integer"),
             (fields! { intervals: fields! { a: 0 } }, "T.intervals.a: a time is at least 1 ms and at most 366 days"),
@@ -303,11 +253,89 @@ mod tests {
             (fields! { queue: fields! { overflow: 1 } }, "T.queue.overflow: expected text, found an integer"),
             (fields! { queue: fields! { size: 1 } }, "T.queue.size: unknown key \"size\""),
             (fields! { queue: fields! { max_bytes: 1 } }, "T.queue.max_bytes: a queue holds at least 16384 bytes"),
-            (fields! { workers: 4 }, "T.workers: \"workers\" is not part of this version"),
+            (fields! { process: "main" }, "T.process: \"main\" is the daemon's own process"),
+            (fields! { process: "" }, "T.process: a name may not be empty"),
+            (
+                fields! { process: ".x" },
+                "T.process: name \".x\" begins with a dot; such names are kept for MultiModule's own files",
+            ),
+            (fields! { process: Map::new() }, "T.process: expected text, found a map"),
+            (fields! { workers: 0 }, "T.workers: expected an integer from 1 to 1024, found 0"),
+            (fields! { workers: 1025 }, "T.workers: expected an integer from 1 to 1024, found 1025"),
+            (fields! { workers: "cpu" }, "T.workers: unknown value \"cpu\""),
+            (fields! { balance: "laest" }, "T.balance: unknown value \"laest\""),
+            (fields! { balance: "sticky" }, "T.balance: sticky needs the name of a field"),
+            (fields! { balance: "sticky()" }, "T.balance: sticky needs the name of a field"),
+            (fields! { balance: "sticky(a" }, "T.balance: unknown value \"sticky(a\""),
+            (fields! { balance: Map::new() }, "T.balance: sticky needs the name of a field"),
+            (fields! { balance: fields! { stikcy: "a" } }, "T.balance.stikcy: unknown key \"stikcy\""),
+            (fields! { balance: vec!["a"] }, "T.balance: expected text or a map, found a list"),
+            (fields! { restart: "on_failrue" }, "T.restart: unknown value \"on_failrue\""),
+            (fields! { restart: 1 }, "T.restart: expected text, found an integer"),
+            (fields! { restart: fields! { when: "x" } }, "T.restart.when: unknown value \"x\""),
+            (fields! { restart: fields! { maxx: 1 } }, "T.restart.maxx: unknown key \"maxx\""),
+            (fields! { restart: fields! { max: 0 } }, "T.restart.max: expected an integer from 1 to 1000, found 0"),
+            (fields! { restart: fields! { within: "soon" } }, "T.restart.within: \"soon\" is no time"),
+            (
+                fields! { restart: fields! { backoff: 2, max_backoff: 1 } },
+                "T.restart.max_backoff: the longest wait is shorter than the first one, `backoff`",
+            ),
+            (fields! { limits: 4 }, "T.limits: \"limits\" is not part of this version"),
             (fields! { task: 1 }, "T.task: expected a map, found an integer"),
         ];
         for (entry, expected) in cases {
             assert_eq!(read(entry).1, [expected]);
+        }
+    }
+
+    #[test]
+    fn a_pool_is_balanced_by_a_word_or_a_map() {
+        let sticky = Balance::Sticky("user id".to_owned());
+        let cases = [
+            (Value::from("least"), Balance::Least),
+            (Value::from("sticky(user id)"), sticky.clone()),
+            (Value::from(" sticky( user id ) "), sticky.clone()),
+            (Value::from(fields! { sticky: "user id" }), sticky),
+        ];
+        for (balance, expected) in cases {
+            let (framework, faults) = read(fields! { workers: "cpus", balance: balance.clone() });
+            assert_eq!((framework.balance, faults), (Some(expected), Vec::new()), "{balance:?}");
+            assert_eq!(framework.workers, Some(Workers::Cpus));
+        }
+    }
+
+    #[test]
+    fn a_restart_by_a_map_says_what_it_says_and_no_more() {
+        let restart = fields! { when: "on_failure", max: 5, within: "2m", backoff: 0.2, max_backoff: "10s" };
+        let expected = RestartSettings {
+            when: Some(RestartWhen::OnFailure),
+            max: Some(5),
+            within: Some(Duration::from_secs(120)),
+            backoff: Some(Duration::from_millis(200)),
+            max_backoff: Some(Duration::from_secs(10)),
+        };
+        assert_eq!(read(fields! { restart: restart }).0.restart, expected);
+        let (framework, faults) = read(fields! { restart: Map::new() });
+        assert_eq!((framework.restart, faults), (RestartSettings::default(), Vec::new()));
+    }
+
+    /// What is told of an entry in RON.
+    fn read_ron(entry: &str) -> (Framework, Vec<PathFault>) {
+        let document = crate::config::Document::parse("a.ron", &format!("(T: ({entry}))")).unwrap();
+        let entry = document.root().get("T").and_then(Value::as_map).unwrap();
+        let mut faults = Vec::new();
+        (Framework::read(entry, &ValuePath::default().key("T"), &mut faults), faults)
+    }
+
+    #[test]
+    fn words_need_no_quotes_in_ron() {
+        let (framework, faults) = read_ron("workers: cpus, restart: on_failure, balance: least");
+        assert_eq!(faults, []);
+        assert_eq!((framework.workers, framework.balance), (Some(Workers::Cpus), Some(Balance::Least)));
+        assert_eq!(framework.restart.when, Some(RestartWhen::OnFailure));
+        for entry in ["balance: sticky(user)", "balance: sticky(\"user\")"] {
+            let (framework, faults) = read_ron(entry);
+            assert_eq!((framework.balance, faults), (Some(Balance::Sticky("user".to_owned())), Vec::new()), "{entry}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::framework::Notes;
+use super::notes::Notes;
 use crate::value::Value;
 
 /// The smallest bound in bytes: a queue takes room by segments, and the smallest has this size.

@@ -94,7 +94,8 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn map() -> impl Strategy<Value = Map> {
+/// Any map with at least one entry.
+pub(super) fn map() -> impl Strategy<Value = Map> {
     let value = scalar().prop_recursive(4, 40, 6, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..5).prop_map(Value::List),

@@ -3,37 +3,42 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{Config, Framework, PathFault, ROUTER, ValuePath, did_you_mean};
+use crate::config::{Config, Framework, FrameworkKey, PathFault, ROUTER, ValuePath, did_you_mean};
 use crate::name::TaskName;
 use crate::router::RoutingTable;
-use crate::runtime::{Registry, TaskKind, Wanted};
+use crate::runtime::{Registry, Role, TaskKind, Wanted};
+use crate::task::{Candidate, Nature, Placement};
 use crate::value::Map;
 
 /// A config that can be applied.
-pub(super) struct Assembly {
+pub(crate) struct Assembly {
     /// The config itself.
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// The tasks that should run.
-    pub(super) wanted: BTreeMap<TaskName, Wanted>,
+    pub(crate) wanted: BTreeMap<TaskName, Wanted>,
+    /// Where they are at home.
+    pub(crate) placement: Placement,
     /// Where messages go.
-    pub(super) table: RoutingTable,
+    pub(crate) table: RoutingTable,
     /// Tasks that the config names and no code answers to, each with what a person should know.
-    pub(super) missing: BTreeMap<TaskName, String>,
+    pub(crate) missing: BTreeMap<TaskName, String>,
 }
 
 /// What a config is held against.
-pub(super) struct Surroundings<'a> {
-    pub(super) registry: &'a Registry,
-    pub(super) prefixes: &'a [String],
+pub(crate) struct Surroundings<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) prefixes: &'a [String],
     /// Queues that exist, whoever reads them.
-    pub(super) queues: &'a BTreeSet<String>,
+    pub(crate) queues: &'a BTreeSet<String>,
     /// Stateless tasks that messages wait for although no config names them.
-    pub(super) called: &'a BTreeSet<TaskName>,
+    pub(crate) called: &'a BTreeSet<TaskName>,
+    /// Somebody has taken this config before: no name in it is a slip.
+    pub(crate) is_checked: bool,
 }
 
 impl Assembly {
     /// Puts together what `root` says, or tells all that is wrong with it.
-    pub(super) fn of(root: &Map, around: &Surroundings<'_>) -> Result<Self, Vec<PathFault>> {
+    pub(crate) fn of(root: &Map, around: &Surroundings<'_>) -> Result<Self, Vec<PathFault>> {
         let (config, mut faults) = match Config::read(root) {
             Ok(config) => (config, Vec::new()),
             // Without its entries a config can be checked no further.
@@ -50,7 +55,7 @@ impl Assembly {
                 faults.extend(found.into_iter().map(|fault| entry.fault_of(name, fault)));
             }
             let (own, framework) = (Arc::new(entry.own.clone()), Arc::new(entry.framework.clone()));
-            wanted.insert(name.clone(), Wanted { kind, own, framework });
+            wanted.insert(name.clone(), Wanted { kind, own, framework, role: Role::Home });
         }
         let table = match RoutingTable::compile(&config.router) {
             Ok(table) => table,
@@ -61,9 +66,25 @@ impl Assembly {
             }
         };
         around.add_unconfigured(&mut wanted, &table);
-        faults.extend(around.misspelt_queues(&config, &wanted, &table));
-        if faults.is_empty() { Ok(Self { config, wanted, table, missing }) } else { Err(faults) }
+        if !around.is_checked {
+            faults.extend(around.misspelt_queues(&config, &wanted, &table));
+        }
+        faults.extend(around.sleepers_named(&wanted));
+        let placement = placement(&wanted).unwrap_or_else(|found| {
+            faults.extend(found);
+            Placement::default()
+        });
+        if faults.is_empty() { Ok(Self { config, wanted, placement, table, missing }) } else { Err(faults) }
     }
+}
+
+/// Where the tasks run, or what contradicts itself there.
+fn placement(wanted: &BTreeMap<TaskName, Wanted>) -> Result<Placement, Vec<PathFault>> {
+    let candidates = wanted.iter().map(|(name, Wanted { kind, framework, .. })| {
+        let nature = Nature { stateful: kind.stateful, single: kind.single };
+        (name.clone(), Candidate { framework, nature })
+    });
+    Placement::of(&candidates.collect())
 }
 
 impl Surroundings<'_> {
@@ -77,9 +98,25 @@ impl Surroundings<'_> {
             }
             if let Some(kind) = self.registry.resolve(&name, self.prefixes).filter(TaskKind::runs_without_config) {
                 let (own, framework) = (Arc::new(Map::new()), Arc::new(Framework::default()));
-                wanted.insert(name, Wanted { kind, own, framework });
+                wanted.insert(name, Wanted { kind, own, framework, role: Role::Home });
             }
         }
+    }
+
+    /// Processes that have the name of a task that does not run yet, and that a message would load into the daemon:
+    /// refused now, and not when the message comes.
+    fn sleepers_named(&self, wanted: &BTreeMap<TaskName, Wanted>) -> Vec<PathFault> {
+        let sleeps = |name: &TaskName| {
+            let kind = self.registry.resolve(name, self.prefixes).filter(TaskKind::runs_without_config);
+            kind.is_some() && !wanted.contains_key(name)
+        };
+        let named = wanted.iter().filter_map(|(task, wanted)| Some((task, wanted.framework.process.as_ref()?)));
+        let fault = |(task, process): (&TaskName, &TaskName)| PathFault {
+            path: ValuePath::default().key(task.as_str()).key(FrameworkKey::Process.name()),
+            reason: format!("process {process:?} has the name of task {process}, which a message would load"),
+            advice: Some("name it otherwise".to_owned()),
+        };
+        named.filter(|(_, process)| sleeps(process)).map(fault).collect()
     }
 
     /// The names under which a config may name the task code that there is.
@@ -142,7 +179,13 @@ mod tests {
         let registry = crate::tasks::registry().unwrap();
         let (queues, called) = (BTreeSet::from(["theirs".to_owned()]), BTreeSet::new());
         let prefixes = ["mytasks::".to_owned()];
-        let around = Surroundings { registry: &registry, prefixes: &prefixes, queues: &queues, called: &called };
+        let around = Surroundings {
+            registry: &registry,
+            prefixes: &prefixes,
+            queues: &queues,
+            called: &called,
+            is_checked: false,
+        };
         let document = Document::parse("test.conf", text).unwrap();
         match (Assembly::of(document.root(), &around), expected) {
             (Ok(assembly), Ok(tasks)) => {
@@ -177,6 +220,45 @@ mod tests {
         check(&routed("{ qname => 'Exmaple2', outside => 1 }"), Ok(&["Example1", "Router"]));
         check(&routed("{ qname => 'theirs' }"), Ok(&["Example1", "Router"]));
         check(&routed("{ qname => 'quite another' }"), Ok(&["Example1", "Router"]));
+    }
+
+    #[test]
+    fn the_places_of_the_tasks_come_from_their_entries_and_their_code() {
+        let registry = crate::tasks::registry().unwrap();
+        let (queues, called, prefixes) = (BTreeSet::new(), BTreeSet::new(), ["mytasks::".to_owned()]);
+        let around = Surroundings {
+            registry: &registry,
+            prefixes: &prefixes,
+            queues: &queues,
+            called: &called,
+            is_checked: false,
+        };
+        let text = "{ Example1 => {}, Example2 => {}, Tally => { is_external => 0 }, Tail => { file => '/tmp/x', process => 'logs' } }";
+        let assembly = Assembly::of(Document::parse("test.conf", text).unwrap().root(), &around).unwrap();
+        let places = assembly.placement.by_task.iter();
+        let places: Vec<_> = places.map(|(name, placed)| format!("{name}: {}", placed.place)).collect();
+        let expected = [
+            "Example1: process \"Example1\"",
+            "Example2: the daemon",
+            "Router: the daemon",
+            "Tail: process \"logs\"",
+            "Tally: the daemon",
+        ];
+        assert_eq!(places, expected);
+    }
+
+    #[test]
+    fn places_that_contradict_each_other_or_the_code_are_faults() {
+        check("{ Example1 => { workers => 2 } }", Err(&["a task with state runs once"]));
+        check("{ WriteFile => { workers => 2, path => '/tmp/x' } }", Err(&["of which there is one"]));
+        check("{ Example1 => { process => 'Router' } }", Err(&["which runs in the daemon"]));
+        check("{ Example1 => { process => 'Example2' } }", Err(&["which a message would load"]));
+        check(
+            "{ Example1 => { process => 'Example2' }, Example2 => { is_external => 1 } }",
+            Ok(&["Example1", "Example2", "Router"]),
+        );
+        let two = "{ Example1 => { outsrt => 1, is_external => 0, process => 'p' } }";
+        check(two, Err(&["outsrt", "with is_external: false"]));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::running_conf::RunningConfError;
 use crate::config::Faults;
+use crate::link::LinkError;
+use crate::name::TaskName;
 use crate::process::{FileError, InstanceError};
 use crate::runtime::RegistryError;
 use crate::transit;

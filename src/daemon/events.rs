@@ -100,7 +100,7 @@ async fn obey(control: Control, daemon: &mut Daemon) -> Option<Ending> {
     for command in control.commands {
         match command {
             Command::Exit(externals) => ending = Some(Ending::Asked(externals)),
-            Command::Debug { level } => daemon.set_level(level),
+            Command::Debug { level } => daemon.set_level(level).await,
         }
     }
     ending

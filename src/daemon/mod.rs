@@ -25,7 +25,7 @@ mod start;
 
 pub(crate) use assembly::{Assembly, Surroundings};
 pub use error::DaemonError;
-pub(crate) use program::{MAIN, process_name, program_text, run_in_runtime};
-pub(crate) use running_conf::RunningConf;
+pub(crate) use program::{process_name, program_text, run_in_runtime};
 pub(crate) use share::Process;
+pub use running_conf::{RunningConfError, read_running_conf, write_running_conf};
 pub use start::{DaemonOptions, Lines, run};

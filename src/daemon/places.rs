@@ -12,9 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::assembly::{Assembly, Surroundings};
 use super::error::DaemonError;
 use super::reload::Daemon;
-use super::running_conf::RunningConf;
+use super::running_conf::{read_running_conf, write_running_conf};
 use super::share::Process;
+use crate::config::{RestartSettings, RunningConfig};
 use crate::name::TaskName;
+use crate::restart::Policy;
 use crate::router::RoutingTable;
 use crate::supervisor::Spec;
 use crate::task::Placement;
@@ -23,12 +25,12 @@ use crate::value::Map;
 impl Daemon {
     /// Makes what runs, and where, be what `assembly` says; `effective` is the config that it was made of.
     pub(super) async fn put_in_place(&mut self, assembly: &Assembly, effective: Map) -> Result<(), DaemonError> {
-        let moved = self.placement.moved(&assembly.placement);
+        let moved = moved(&self.placement, &assembly.placement);
         if !moved.is_empty() {
             self.spread(assembly, &effective, moved).await?;
         }
         self.spread(assembly, &effective, BTreeSet::new()).await?;
-        self.supervisor.want(&self.specs(assembly)).await;
+        self.supervisor.want(&specs(assembly)).await;
         self.placement = assembly.placement.clone();
         Ok(())
     }
@@ -41,30 +43,51 @@ impl Daemon {
         nowhere: BTreeSet<TaskName>,
     ) -> Result<(), DaemonError> {
         let share = assembly.share(Process::Daemon, &nowhere);
-        let conf = RunningConf::new(effective.clone(), self.called.clone(), nowhere);
-        conf.write(&self.state_dir)?;
+        let generation = self.publish(effective, nowhere)?;
         // It was compiled without faults before.
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
-        let hosts = self.supervisor.configure(conf.generation);
-        tokio::join!(hosts, self.node.apply(share, table));
+        tokio::join!(self.supervisor.configure(generation), self.node.apply(share, table));
         Ok(())
     }
 
-    fn specs(&self, assembly: &Assembly) -> BTreeMap<TaskName, Spec> {
-        let restart = |tasks: &BTreeSet<TaskName>| {
-            let settings = tasks.iter().filter_map(|task| assembly.config.tasks.get(task));
-            settings.map(|entry| entry.framework.restart.clone()).next().unwrap_or_default()
-        };
-        let spec = |tasks| Spec { restart: restart(tasks).into() };
-        assembly.placement.processes.iter().map(|(process, tasks)| (process.clone(), spec(tasks))).collect()
+    /// Leaves the config for the hosts; one that says the same keeps its number.
+    fn publish(&self, effective: &Map, nowhere: BTreeSet<TaskName>) -> Result<u64, DaemonError> {
+        // What cannot be read is written anew.
+        let earlier = read_running_conf(&self.state_dir).ok().flatten().unwrap_or_default();
+        let (called, level, config) = (self.called.clone(), self.level, effective.clone());
+        let running = RunningConfig { generation: earlier.generation, level, called, nowhere, config };
+        if running == earlier {
+            return Ok(running.generation);
+        }
+        let running = RunningConfig { generation: next_generation(earlier.generation), ..running };
+        write_running_conf(&self.state_dir, &running)?;
+        Ok(running.generation)
     }
 
     /// Where an earlier daemon of this state directory had put the tasks.
     pub(super) fn earlier_placement(&self) -> Placement {
-        let Ok(conf) = RunningConf::read(&self.state_dir) else { return Placement::default() };
+        let Ok(Some(running)) = read_running_conf(&self.state_dir) else { return Placement::default() };
         let queues = BTreeSet::new();
         let (registry, prefixes) = (&self.registry, &self.prefixes);
-        let around = Surroundings { registry, prefixes, queues: &queues, called: &conf.called, is_checked: true };
-        Assembly::of(&conf.config, &around).map(|assembly| assembly.placement).unwrap_or_default()
+        let around = Surroundings { registry, prefixes, queues: &queues, called: &running.called, is_checked: true };
+        Assembly::of(&running.config, &around).map(|assembly| assembly.placement).unwrap_or_default()
     }
+}
+
+/// Above the earlier one, and also above those of a file that was lost: hosts may still run by them.
+fn next_generation(earlier: u64) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now_ms = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+    now_ms.max(earlier + 1)
+}
+
+/// The tasks that run in another place than before.
+fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
+    let moves = old.changes(new).moved;
+    moves.into_iter().filter(|(_, way)| way.from.is_some() && way.to.is_some()).map(|(name, _)| name).collect()
+}
+
+fn specs(assembly: &Assembly) -> BTreeMap<TaskName, Spec> {
+    let processes = assembly.placement.processes.iter();
+    processes.map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart) })).collect()
 }

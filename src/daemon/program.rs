@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,9 +10,6 @@ use super::error::DaemonError;
 use crate::name::TaskName;
 use crate::process;
 use crate::runtime::install_panic_hook;
-
-/// The daemon's own name where a process is named.
-pub(crate) const MAIN: &str = "main";
 
 /// Prepares this process for tasks, and runs `program` to its end; `threads` is how many run tasks, one per CPU if
 /// nothing is said.
@@ -40,5 +38,13 @@ pub(crate) fn run_in_runtime(
 pub(crate) fn process_name(process: &str, state_dir: &Path) -> TaskName {
     let path = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
     let hash = crc32c::crc32c(path.as_os_str().as_bytes());
-    TaskName::new(format!("{process}@{hash:08x}")).expect("a name with letters and digits after it is a name")
+    // A process's name leaves room for what is appended to it: see `task::MAX_PROCESS_NAME_BYTES`.
+    TaskName::new(format!("{process}@{hash:08x}")).expect("a process's name with a hash after it is a name")
+}
+
+/// Which program this is, in words, for whoever meets a process of it: version and the file that runs.
+pub(crate) fn program_text() -> String {
+    let file = std::fs::metadata("/proc/self/exe");
+    let file = file.map_or_else(|_| "unknown file".to_owned(), |file| format!("file {}:{} of {}", file.dev(), file.ino(), file.mtime()));
+    format!("multimodule {} ({file})", env!("CARGO_PKG_VERSION"))
 }

@@ -32,13 +32,13 @@ pub(super) enum Externals {
 pub(super) struct Daemon {
     pub(super) node: Node,
     pub(super) supervisor: Supervisor,
-    registry: Registry,
+    pub(super) registry: Registry,
     transit: Transit,
-    prefixes: Vec<String>,
+    pub(super) prefixes: Vec<String>,
     control_queue: QueueName,
     pub(super) state_dir: PathBuf,
     set_level: Arc<dyn Fn(u32) + Send + Sync>,
-    level: u32,
+    pub(super) level: u32,
     file: Option<ConfigFile>,
     /// The file's text as it was applied last, for the places of faults.
     document: Option<Document>,
@@ -86,6 +86,7 @@ impl Daemon {
     pub(super) async fn first(&mut self, document: Option<Document>) -> Result<(), DaemonError> {
         let overlay =
             document.as_ref().map_or(Overlay::new(), |document| self.overlay.by_file(document.root().clone()));
+        self.placement = self.earlier_placement();
         let waits = document.is_none();
         self.try_apply(overlay, document).await?;
         if waits && std::io::stderr().is_terminal() {
@@ -93,7 +94,7 @@ impl Daemon {
             tracing::info!("no config was given (-c NAME); waiting for one on the control queue {queue}");
         } else {
             let from = self.file.as_ref().map_or("no file".to_owned(), |file| file.path().display().to_string());
-            let (tasks, state) = (self.node.tasks().count(), self.state_dir.display());
+            let (tasks, state) = (self.placement.by_task.len(), self.state_dir.display());
             tracing::info!("multimodule {} runs {tasks} tasks by {from}, state in {state}", env!("CARGO_PKG_VERSION"));
         }
         Ok(())
@@ -178,10 +179,10 @@ impl Daemon {
         sleeping.filter(has_code).filter(called).collect()
     }
 
-    pub(super) fn set_level(&mut self, level: u32) {
+    pub(super) async fn set_level(&mut self, level: u32) {
         (self.set_level)(level);
         self.level = level;
-        self.supervisor.set_level(level);
+        self.supervisor.set_level(level).await;
         tracing::info!("the debug level is {level} now");
     }
 

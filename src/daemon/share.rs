@@ -28,18 +28,17 @@ impl Assembly {
     pub(crate) fn share(&self, process: Process<'_>, nowhere: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Wanted> {
         let here = self.wanted.iter().filter(|(name, _)| !nowhere.contains(*name));
         let with_role = here.filter_map(|(name, task)| {
-            let role = self.role(name, task, process)?;
+            let role = self.role(name, process)?;
             Some((name.clone(), Wanted { role, ..task.clone() }))
         });
         with_role.collect()
     }
 
-    fn role(&self, name: &TaskName, task: &Wanted, process: Process<'_>) -> Option<Role> {
-        // Who has no entry in the placement has none in the config: a stateless task that somebody sends to.
-        match (self.placement.by_task.get(name).unwrap_or(&Place::Daemon), process) {
+    fn role(&self, name: &TaskName, process: Process<'_>) -> Option<Role> {
+        match (&self.placement.by_task.get(name)?.place, process) {
             (Place::Daemon, Process::Daemon) => Some(Role::Home),
             (Place::Process(home), Process::Host(host)) if home == host => Some(Role::Home),
-            (Place::Daemon, Process::Host(_)) if !task.kind.stateful && !task.kind.single => Some(Role::Copy),
+            (Place::Daemon, Process::Host(_)) if self.placement.is_copied(name) => Some(Role::Copy),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ use super::error::DaemonError;
 use super::events::{Ending, Events};
 use super::reload::{Daemon, Externals};
 use crate::channel::QueueLine;
+use crate::config::MAIN;
 use crate::name::{QueueName, TaskName};
 use super::program::{process_name, run_in_runtime};
 use crate::process::InstanceLock;

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use super::log;
 use super::tasks::Tasks;
 use crate::channel::QueueLine;
-use crate::daemon::{DaemonError, Lines, RunningConf};
-use crate::link::{HostLink, ToDaemon, ToHost};
+use crate::daemon::{DaemonError, Lines, read_running_conf};
+use crate::link::{HostEvent, HostLink, ToDaemon, ToHost};
 use crate::name::TaskName;
 
 /// Where events come from, and what obeys them.
@@ -19,7 +19,7 @@ pub(super) struct Host {
     pub(super) state_dir: PathBuf,
     pub(super) tasks: Tasks,
     pub(super) link: HostLink,
-    pub(super) requests: mpsc::Receiver<ToHost>,
+    pub(super) requests: mpsc::Receiver<HostEvent>,
     pub(super) lines: Option<Lines>,
     pub(super) set_level: Arc<dyn Fn(u32) + Send + Sync>,
     pub(super) signals: Signals,
@@ -35,7 +35,7 @@ pub(super) struct Signals {
 enum Event {
     End,
     ReopenLog,
-    Asked(ToHost),
+    Link(HostEvent),
     Line(QueueLine),
 }
 
@@ -58,7 +58,9 @@ impl Host {
                 Event::End => return,
                 Event::ReopenLog => self.reopen_log(),
                 Event::Line((queue, line)) => self.tasks.send_line(&queue, line),
-                Event::Asked(request) => self.obey(request).await,
+                Event::Link(HostEvent::Asked(request)) => self.obey(request).await,
+                // Nothing is owed to a daemon that comes or goes.
+                Event::Link(_) => {},
             }
         }
     }
@@ -69,7 +71,7 @@ impl Host {
             _ = self.signals.interrupt.recv() => Event::End,
             _ = self.signals.terminate.recv() => Event::End,
             _ = self.signals.hang_up.recv() => Event::ReopenLog,
-            request = or_never(Some(&mut self.requests)) => Event::Asked(request),
+            request = or_never(Some(&mut self.requests)) => Event::Link(request),
             line = or_never(self.lines.as_mut()) => Event::Line(line),
         }
     }
@@ -80,20 +82,21 @@ impl Host {
             ToHost::SetLevel { level } => (self.set_level)(level),
             ToHost::ReopenLog => {
                 self.reopen_log();
-                self.tell(ToDaemon::LogReopened);
+                self.tell(ToDaemon::ReopenedLog);
             }
         }
     }
 
     /// Applies the config as it stands on disk now, which may be newer than what was told.
     async fn configure(&mut self) {
-        let faults = match RunningConf::read(&self.state_dir) {
-            Ok(conf) => self.tasks.apply(&conf).await,
+        let faults = match read_running_conf(&self.state_dir) {
+            Ok(running) => self.tasks.apply(&running.unwrap_or_default()).await,
             Err(error) => {
                 tracing::error!("{}: what runs goes on: {error}", self.process);
                 vec![error.to_string()]
             }
         };
+        self.link.set_generation(self.tasks.generation());
         self.tell(ToDaemon::Configured { generation: self.tasks.generation(), faults });
     }
 

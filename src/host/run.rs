@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::events::{Host, Signals};
 use super::tasks::{Tasks, is_known};
-use crate::daemon::{DaemonError, Lines, RunningConf, process_name, program_text, run_in_runtime};
-use crate::link::{HostHello, HostLink};
+use crate::daemon::{DaemonError, Lines, process_name, program_text, read_running_conf, run_in_runtime};
+use crate::link::{self, HostHello, HostLink};
 use crate::name::TaskName;
 use crate::process::{HostLock, NONCE_VARIABLE};
 use crate::runtime::{Node, NodeOptions, Registry};
@@ -51,9 +51,9 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     let HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines } = options;
     let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
     let nonce = std::env::var(NONCE_VARIABLE).ok();
-    let conf = RunningConf::read(&state_dir)?;
+    let running = read_running_conf(&state_dir)?.unwrap_or_default();
     // Who was started by a keeper may be about to get something to do; a person has mistyped.
-    if nonce.is_none() && !is_known(&process, &conf, &registry, &prefixes) {
+    if nonce.is_none() && !is_known(&process, &running, &registry, &prefixes) {
         return Err(DaemonError::UnknownProcess { process, state_dir });
     }
     let Some(_lock) = lock(&state_dir, &process).await? else {
@@ -63,8 +63,14 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     let transit = Transit::open(&transit_dir.map_or_else(transit::default_root, Ok)?)?;
     let node = start_node(&process, &state_dir, transit).await?;
     let mut tasks = Tasks::new(process.clone(), prefixes, registry, node);
-    tasks.apply(&conf).await;
-    let hello = HostHello { nonce: nonce.unwrap_or_default(), program: program_text(), generation: tasks.generation() };
+    tasks.apply(&running).await;
+    let hello = HostHello {
+        version: link::VERSION,
+        nonce: nonce.unwrap_or_default(),
+        process: process.to_string(),
+        program: program_text(),
+        generation: tasks.generation(),
+    };
     let (link, requests) = HostLink::start(&state_dir, &process, hello)?;
     let mut host = Host { process, state_dir, tasks, link, requests, lines, set_level, signals };
     host.run().await;

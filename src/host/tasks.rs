@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::daemon::{Assembly, Process, RunningConf, Surroundings};
+use crate::config::RunningConfig;
+use crate::daemon::{Assembly, Process, Surroundings};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
 use crate::value::Map;
@@ -23,12 +24,12 @@ impl Tasks {
         Self { process, prefixes, registry, node, generation: 0 }
     }
 
-    /// Runs what `conf` gives this process; what is wrong with it, one line each, changes nothing.
-    pub(super) async fn apply(&mut self, conf: &RunningConf) -> Vec<String> {
-        if conf.generation == self.generation {
+    /// Runs what `running` gives this process; what is wrong with it, one line each, changes nothing.
+    pub(super) async fn apply(&mut self, running: &RunningConfig) -> Vec<String> {
+        if running.generation == self.generation {
             return Vec::new();
         }
-        let assembly = match assemble(conf, &self.registry, &self.prefixes) {
+        let assembly = match assemble(running, &self.registry, &self.prefixes) {
             Ok(assembly) => assembly,
             Err(faults) => {
                 for fault in &faults {
@@ -37,9 +38,9 @@ impl Tasks {
                 return faults;
             }
         };
-        let share = assembly.share(Process::Host(&self.process), &conf.nowhere);
+        let share = assembly.share(Process::Host(&self.process), &running.nowhere);
         self.node.apply(share, assembly.table).await;
-        self.generation = conf.generation;
+        self.generation = running.generation;
         Vec::new()
     }
 
@@ -59,14 +60,14 @@ impl Tasks {
     }
 }
 
-/// Whether `conf` knows a process of this name.
-pub(super) fn is_known(process: &TaskName, conf: &RunningConf, registry: &Registry, prefixes: &[String]) -> bool {
-    assemble(conf, registry, prefixes).is_ok_and(|assembly| assembly.placement.processes.contains_key(process))
+/// Whether `running` knows a process of this name.
+pub(super) fn is_known(process: &TaskName, running: &RunningConfig, registry: &Registry, prefixes: &[String]) -> bool {
+    assemble(running, registry, prefixes).is_ok_and(|assembly| !assembly.placement.tasks_of(process).is_empty())
 }
 
 /// What a config that the daemon has taken means here.
-fn assemble(conf: &RunningConf, registry: &Registry, prefixes: &[String]) -> Result<Assembly, Vec<String>> {
+fn assemble(running: &RunningConfig, registry: &Registry, prefixes: &[String]) -> Result<Assembly, Vec<String>> {
     let queues = BTreeSet::new();
-    let around = Surroundings { registry, prefixes, queues: &queues, called: &conf.called, is_checked: true };
-    Assembly::of(&conf.config, &around).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    let around = Surroundings { registry, prefixes, queues: &queues, called: &running.called, is_checked: true };
+    Assembly::of(&running.config, &around).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }

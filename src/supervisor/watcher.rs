@@ -202,7 +202,7 @@ impl Watcher {
             ContactEvent::Answered(hello) => self.answered(&hello),
             ContactEvent::NoAnswer(error) => {
                 tracing::debug!(task = self.name.as_str(), "{}: no link: {error}", self.name);
-                if let Some(outcome) = self.adoption.no_answer(self.sight.record(), &error, Instant::now()) {
+                if let Some(outcome) = self.adoption.no_answer(self.sight.record(), &error) {
                     outcome.tell(&self.name);
                     self.configured.clear();
                 }
