@@ -46,6 +46,7 @@ impl Config {
         let mut config = Self::default();
         let mut faults = Vec::new();
         for (name, value) in root.iter() {
+            not_finite(value, &ValuePath::default().key(name), &mut faults);
             match name {
                 ROUTER => config.router = value.clone(),
                 DAEMON => check_daemon(value, &mut faults),
@@ -132,6 +133,22 @@ fn check_daemon(value: &Value, faults: &mut Vec<PathFault>) {
     }
 }
 
+/// RON knows `inf` and `NaN`. A config that holds one could not be written as JSON, and NaN would make its task look
+/// changed at each reload, for it equals nothing.
+fn not_finite(value: &Value, path: &ValuePath, faults: &mut Vec<PathFault>) {
+    match value {
+        Value::Float(number) if !number.is_finite() => {
+            let reason = format!("{number} is no number that a config may hold");
+            faults.push(PathFault { path: path.clone(), reason, advice: None });
+        }
+        Value::List(list) => {
+            list.iter().enumerate().for_each(|(index, value)| not_finite(value, &path.index(index), faults));
+        }
+        Value::Map(map) => map.iter().for_each(|(key, value)| not_finite(value, &path.key(key), faults)),
+        _ => {}
+    }
+}
+
 fn not_offered(path: ValuePath, what: &str) -> PathFault {
     PathFault { path, reason: format!("{what:?} is not part of this version"), advice: Some("leave it out".to_owned()) }
 }
@@ -172,6 +189,15 @@ mod tests {
         let own = ValuePath::default();
         assert_eq!(config.tasks["T"].path_of(&name, &own.key("a").index(1)).to_string(), "T.a[1]");
         assert_eq!(config.tasks["T"].path_of(&name, &own.key("queue")).to_string(), "T.task.queue");
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_told_wherever_it_stands() {
+        let rules = vec![Value::from(1.5), Value::from(f64::NAN)];
+        let root = fields! { A: fields! { a: f64::INFINITY, rules: rules }, Router: fields! { b: f64::NEG_INFINITY } };
+        let faults = Config::read(&root).unwrap_err();
+        let told: Vec<_> = faults.iter().map(|fault| fault.path.to_string()).collect();
+        assert_eq!(told, ["A.a", "A.rules[1]", "Router.b"]);
     }
 
     #[test]

@@ -80,13 +80,13 @@ impl Balance {
     }
 
     fn read_text(text: &str, notes: &mut Notes<'_>) -> Option<Self> {
-        let (word, rest) = text.split_once('(').map_or((text, None), |(word, rest)| (word, Some(rest)));
-        match (word.trim(), rest) {
+        let (word, field) = match text.trim().strip_suffix(')').and_then(|text| text.split_once('(')) {
+            Some((word, field)) => (word.trim(), Some(field)),
+            None => (text.trim(), None),
+        };
+        match (word, field) {
             ("least", None) => Some(Self::Least),
-            (STICKY, None) => sticky("", notes),
-            (STICKY, Some(rest)) if rest.trim_end().ends_with(')') => {
-                sticky(rest.trim_end().trim_end_matches(')'), notes)
-            }
+            (STICKY, field) => sticky(field.unwrap_or_default(), notes),
             (word, _) => {
                 let advice = suggest::advice(word, ["least", STICKY]);
                 notes.note(&format!("unknown value {text:?}"), Some(advice.as_deref().unwrap_or(BALANCE_ADVICE)));

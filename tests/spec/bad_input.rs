@@ -47,6 +47,22 @@ fn a_config_that_is_missing_unreadable_or_endless_ends_the_start_with_78_and_the
 }
 
 #[test]
+fn places_that_contradict_each_other_end_the_start_with_78_and_each_is_told_at_its_line() {
+    let world = World::new();
+    let config = "{\n  Example1 => {\n    process => 'Example2',\n  },\n  Example2 => { workers => 2 },\n  \
+                  Tally => {\n    is_external => 0, workers => 2 },\n}";
+    let daemon = world.daemon().config(config).prefix("mytasks::").start();
+    assert_eq!(daemon.exit_code(SOON), 78, "{daemon:?}");
+    for told in [
+        "test.conf:3:5: Example1.process: process \"Example2\" has the name of task Example2, which runs in a pool",
+        "test.conf:7:23: Tally.workers: a task with is_external: false runs in the daemon",
+        "test.conf:7:23: Tally.workers: a task with state runs once",
+    ] {
+        daemon.wait_for(told, SOON);
+    }
+}
+
+#[test]
 fn what_is_no_message_is_refused_with_65_and_no_queue_is_made() {
     let world = World::new();
     refused(&world.strans(&["[1, 2]", "Q"]), 65, &["a message must be a map of fields, this is a list"]);
