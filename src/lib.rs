@@ -23,11 +23,13 @@ pub mod sdk;
 
 // policy: pure decisions, no I/O, no clock, no tokio
 pub mod config;
+pub mod restart;
 pub mod router;
 pub mod task;
 
 // mechanism: one outside resource each
 pub mod channel;
+pub mod link;
 pub mod mailbox;
 pub mod process;
 pub mod store;
@@ -35,9 +37,11 @@ pub mod transit;
 
 // actors: own state, one mailbox each
 pub mod runtime;
+pub mod supervisor;
 
 // composition: the place that knows everything
 pub mod daemon;
+pub mod host;
 
 // border: talk, print, exit
 pub mod cli;

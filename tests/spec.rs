@@ -12,6 +12,8 @@ mod control;
 mod daemon;
 #[path = "spec/exits.rs"]
 mod exits;
+#[path = "spec/externals.rs"]
+mod externals;
 #[path = "spec/failures.rs"]
 mod failures;
 #[path = "spec/harness.rs"]
@@ -24,6 +26,8 @@ mod own_tasks;
 mod packages;
 #[path = "spec/places.rs"]
 mod places;
+#[path = "spec/processes.rs"]
+mod processes;
 #[path = "spec/queues.rs"]
 mod queues;
 #[path = "spec/records.rs"]

@@ -80,6 +80,7 @@ fn launch(options: &Options) -> Result<Launch, Failure> {
         spawner: ourselves.to_owned(),
         program: Program::open(ourselves)?,
         arguments: Arc::new(arguments),
+        program_text: daemon::program_text(),
         environment: Vec::new(),
     })
 }

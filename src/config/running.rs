@@ -183,8 +183,8 @@ mod tests {
         fn every_running_config_is_read_back(
             generation: u64, level: u32, called in btree_set("[^/\0.][^/\0]{0,9}", 0..4), config in any_map(),
         ) {
-            let called = called.iter().map(|name| TaskName::new(name).unwrap()).collect();
-            let running = RunningConfig { generation, level, called, config };
+            let called: BTreeSet<_> = called.iter().map(|name| TaskName::new(name).unwrap()).collect();
+            let running = RunningConfig { generation, level, nowhere: called.clone(), called, config };
             let text = running.to_text();
             prop_assert_eq!(RunningConfig::from_text(&text), Ok(running), "{}", text);
         }

@@ -8,15 +8,16 @@
 //! A host that does not answer is not waited for long: its tasks' locks are what keeps them from running twice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::assembly::{Assembly, Surroundings};
 use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{read_running_conf, write_running_conf};
 use super::share::Process;
-use crate::config::{RestartSettings, RunningConfig};
+use crate::config::{RestartSettings, RestartWhen, RunningConfig};
 use crate::name::TaskName;
-use crate::restart::Policy;
+use crate::restart::{Backoff, Budget, Policy, When};
 use crate::router::RoutingTable;
 use crate::supervisor::Spec;
 use crate::task::Placement;
@@ -90,4 +91,23 @@ fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
 fn specs(assembly: &Assembly) -> BTreeMap<TaskName, Spec> {
     let processes = assembly.placement.processes.iter();
     processes.map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart) })).collect()
+}
+
+/// What a task says about its restarts, with the usual for what it does not say.
+fn policy(settings: &RestartSettings) -> Policy {
+    let when = settings.when.map(|when| match when {
+        RestartWhen::Always => When::Always,
+        RestartWhen::OnFailure => When::OnFailure,
+        RestartWhen::Never => When::Never,
+    });
+    let ms = |time: Option<Duration>, usual: u64| {
+        time.map_or(usual, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    };
+    let (usual, backoff) = (Budget::default(), Backoff::default());
+    let budget = Budget { max: settings.max.unwrap_or(usual.max), within_ms: ms(settings.within, usual.within_ms) };
+    let first_ms = ms(settings.backoff, backoff.first_ms);
+    // One of the two may be said alone.
+    let max_ms = ms(settings.max_backoff, backoff.max_ms.max(first_ms));
+    let backoff = Backoff { first_ms: first_ms.min(max_ms), max_ms };
+    Policy::new(when.unwrap_or_default(), backoff, budget).unwrap_or_default()
 }

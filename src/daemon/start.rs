@@ -1,7 +1,6 @@
 //! How a daemon begins and ends.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use super::events::{Ending, Events};
 use super::reload::{Daemon, Externals};
 use crate::channel::QueueLine;
 use crate::config::MAIN;
-use crate::name::{QueueName, TaskName};
+use crate::name::QueueName;
 use super::program::{process_name, run_in_runtime};
 use crate::process::InstanceLock;
-use crate::runtime::{Node, NodeOptions, Registry, install_panic_hook};
+use crate::runtime::{Node, NodeOptions, Registry};
 use crate::supervisor::{Launch, Supervisor};
 use crate::transit::{self, Transit};
 

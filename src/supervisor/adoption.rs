@@ -9,12 +9,11 @@
 //! ```
 
 use std::fmt;
-use std::path::Path;
 
 use super::life::Seen;
 use crate::link::{HostHello, LinkError};
 use crate::name::TaskName;
-use crate::process::{EndRecord, HostRecord};
+use crate::process::{EndRecord, HostFiles, HostRecord, is_of_this_boot, read_record};
 
 /// The adoption of one process, until its outcome is told.
 pub(super) struct Adoption {
@@ -48,8 +47,7 @@ impl Adoption {
         &mut self,
         seen: Seen,
         record: Option<&HostRecord>,
-        state_dir: &Path,
-        process: &TaskName,
+        files: &HostFiles,
     ) -> Option<Outcome> {
         if std::mem::replace(&mut self.looked, true) {
             return None;
@@ -59,12 +57,12 @@ impl Adoption {
         if seen.host || seen.keeper {
             return None;
         }
-        if !record.is_of_this_boot() {
+        if !is_of_this_boot(record) {
             return Some(Outcome::Gone { why: format!("it ran in an earlier boot of this machine, {}", record.boot) });
         }
-        let end = EndRecord::read(state_dir, process).ok().flatten().filter(|end| end.host == record.host);
+        let end = read_record::<EndRecord>(&files.end()).ok().flatten().filter(|end| end.host == Some(record.host));
         Some(match end {
-            Some(end) => Outcome::EndedWhileAway { how: end.to_string() },
+            Some(end) => Outcome::EndedWhileAway { how: format!("{}, {}", self.who(record), end.how) },
             None => Outcome::Gone { why: format!("{} is no more, and nobody saw its end", self.who(record)) },
         })
     }

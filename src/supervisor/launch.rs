@@ -18,6 +18,8 @@ pub struct Launch {
     pub program: Program,
     /// The words of a host's command line, the program's own name first.
     pub arguments: Arc<dyn Fn(&TaskName) -> Vec<OsString> + Send + Sync>,
+    /// Which program that is, in words, for the records.
+    pub program_text: String,
     /// Variables of a host's environment beside our own.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -42,9 +44,15 @@ impl Program {
 
 impl Launch {
     /// The environment of a host: ours, and what is added.
-    pub(super) fn whole_environment(&self) -> Vec<(OsString, OsString)> {
+    pub(super) fn whole_environment(&self) -> Vec<OsString> {
         let added = |name: &OsString| self.environment.iter().any(|(other, _)| other == name);
         let ours = std::env::vars_os().filter(|(name, _)| !added(name));
-        ours.chain(self.environment.iter().cloned()).collect()
+        let all = ours.chain(self.environment.iter().cloned());
+        all.map(|(mut entry, value)| {
+            entry.push("=");
+            entry.push(value);
+            entry
+        })
+        .collect()
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn next(phase: Phase, seen: Seen, wanted: bool, now: Instant) -> (Pha
 /// The next phase of a process that ended and was judged.
 pub(super) fn judged(decision: &Decision, now: Instant) -> Phase {
     match decision {
-        Decision::StartAfter(pause) => Phase::Waiting { until: now + *pause },
+        Decision::StartAt(pause) => Phase::Waiting { until: now + *pause },
         Decision::Stay => Phase::Stays,
         Decision::GiveUp { .. } => Phase::Parked,
     }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::log::Log;
 use crate::name::TaskName;
-use crate::process::{FileError, log_path};
+use crate::process::{FileError, HostFiles};
 
 /// Wakes whoever follows a file of the log directory.
 pub(super) struct LogBell {
@@ -68,7 +68,7 @@ pub(super) struct LogReader {
 
 impl LogReader {
     pub(super) fn follow(bell: &LogBell, state_dir: &Path, process: &TaskName) -> Self {
-        let path = log_path(state_dir, process);
+        let path = HostFiles::new(state_dir, process).log();
         let bell = bell.follow(path.file_name().unwrap_or_default().to_owned());
         Self { log: Log::follow(&path), bell, process: process.clone(), fault: None }
     }

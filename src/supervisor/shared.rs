@@ -1,57 +1,83 @@
 //! What all watchers share: the spawner, the launch, the transit.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::launch::Launch;
+use super::log_reader::LogBell;
 use crate::name::TaskName;
-use crate::process::{KeeperOrder, Spawner};
+use crate::process::{Argument, ArgumentError, KeeperOrder, SpawnError, Spawner};
 use crate::restart::Policy;
+
+/// Why a process was not started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    /// No keeper came of it.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// A word of its command line or its environment cannot be passed on.
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
+    /// The daemon's own directory is gone.
+    #[error("the daemon's current directory: {0}")]
+    Directory(io::Error),
+    /// The daemon is ending.
+    #[error("the daemon is ending")]
+    Interrupted,
+}
 
 /// The shared part.
 pub(super) struct Shared {
     pub(super) state_dir: PathBuf,
     pub(super) launch: Launch,
+    pub(super) log_bell: LogBell,
     /// Made at the first start, and anew when it is gone.
     spawner: Mutex<Option<Spawner>>,
 }
 
 impl Shared {
     pub(super) fn new(state_dir: PathBuf, launch: Launch) -> Self {
-        Self { state_dir, launch, spawner: Mutex::new(None) }
+        let log_bell = LogBell::start(&state_dir);
+        Self { state_dir, launch, log_bell, spawner: Mutex::new(None) }
     }
 
     /// Has a keeper made for `process`. It waits for the spawner's answer on a thread that may block.
-    pub(super) async fn start(self: &Arc<Self>, process: TaskName, restart: Policy) -> io::Result<()> {
+    pub(super) async fn start(self: &Arc<Self>, process: TaskName, restart: Policy) -> Result<(), StartError> {
         let shared = self.clone();
         let started = tokio::task::spawn_blocking(move || shared.start_now(process, restart));
-        started.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        started.await.unwrap_or(Err(StartError::Interrupted))
     }
 
-    fn start_now(&self, process: TaskName, restart: Policy) -> io::Result<()> {
-        let order = KeeperOrder {
-            arguments: (self.launch.arguments)(&process),
-            environment: self.launch.whole_environment(),
-            directory: std::env::current_dir()?,
-            state_dir: self.state_dir.clone(),
-            restart,
-            program_text: self.launch.program.text.clone(),
-            name: process,
-        };
+    fn start_now(&self, process: TaskName, restart: Policy) -> Result<(), StartError> {
+        let order = self.order(process, restart)?;
         let mut place = self.spawner.lock().unwrap_or_else(PoisonError::into_inner);
-        // A spawner that was killed is known by its silence; a new one does.
-        for _ in 0..2 {
-            let spawner = match place.as_mut() {
-                Some(spawner) => spawner,
-                None => place.insert(Spawner::start(&self.launch.spawner)?),
+        loop {
+            let (spawner, fresh) = match place.as_mut() {
+                Some(spawner) => (spawner, false),
+                None => (place.insert(Spawner::start(&self.launch.spawner)?), true),
             };
-            match spawner.spawn(&order, &self.launch.program.file) {
+            match spawner.spawn(&order, self.launch.program.file.as_fd()) {
                 Ok(_keeper) => return Ok(()),
-                Err(error) if error.is_gone() => *place = None,
-                Err(error) => return Err(io::Error::other(error)),
+                // One that was killed is known by its silence; a new one does.
+                Err(SpawnError::Gone(_)) if !fresh => *place = None,
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(io::Error::other("the spawner of keepers ends again and again"))
+    }
+
+    fn order(&self, name: TaskName, restart: Policy) -> Result<KeeperOrder, StartError> {
+        let environment = self.launch.whole_environment();
+        let directory = std::env::current_dir().map_err(StartError::Directory)?;
+        Ok(KeeperOrder {
+            arguments: (self.launch.arguments)(&name).into_iter().map(Argument::new).collect::<Result<_, _>>()?,
+            environment: environment.into_iter().map(Argument::new).collect::<Result<_, _>>()?,
+            directory: Argument::new(directory.into_os_string())?,
+            state_dir: Argument::new(self.state_dir.clone().into_os_string())?,
+            program_text: self.launch.program_text.clone(),
+            restart,
+            name,
+        })
     }
 }

@@ -3,15 +3,16 @@
 //! Invariant: a pid counts only with its boot and start time, and only through a pidfd that was opened and then
 //! checked; so what is seen here cannot be somebody else's process.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::time::Duration;
 
 use super::life::Seen;
 use crate::name::TaskName;
-use crate::process::{HostRecord, Pidfd, RecordError, is_parked};
+use crate::process::{HostFiles, HostRecord, Pidfd, ProcessIdentity, RecordError, RecordFault, read_record};
 
 /// What is seen of one process.
 pub(super) struct Sight {
-    state_dir: PathBuf,
+    files: HostFiles,
     process: TaskName,
     record: Option<HostRecord>,
     keeper: Option<Pidfd>,
@@ -23,24 +24,26 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    pub(super) fn new(state_dir: PathBuf, process: TaskName) -> Self {
-        Self { state_dir, process, record: None, keeper: None, host: None, fault: None, newer: false }
+    pub(super) fn new(state_dir: &Path, process: TaskName) -> Self {
+        let files = HostFiles::new(state_dir, &process);
+        Self { files, process, record: None, keeper: None, host: None, fault: None, newer: false }
     }
 
     /// Looks. True beside it: the host is another one than before.
     pub(super) fn look(&mut self) -> (Seen, bool) {
         let changed = self.read();
         for pidfd in [&mut self.keeper, &mut self.host] {
-            if pidfd.as_ref().is_some_and(Pidfd::has_ended) {
+            // What the kernel cannot tell now is looked at again.
+            if pidfd.as_ref().is_some_and(|pidfd| pidfd.wait(Duration::ZERO).unwrap_or(false)) {
                 *pidfd = None;
             }
         }
-        let parked = self.newer || is_parked(&self.state_dir, &self.process);
+        let parked = self.newer || self.files.failsafe().exists();
         (Seen { keeper: self.keeper.is_some(), host: self.host.is_some(), parked }, changed)
     }
 
     fn read(&mut self) -> bool {
-        let record = match HostRecord::read(&self.state_dir, &self.process) {
+        let record = match read_record::<HostRecord>(&self.files.process()) {
             // Where somebody removed the record, what was seen before is still there.
             Ok(None) => return false,
             Ok(record) => record,
@@ -53,16 +56,16 @@ impl Sight {
             return false;
         }
         (self.fault, self.newer) = (None, false);
-        let before = self.record.take().map(|record| record.host);
+        let before = self.record.as_ref().map(|record| record.host);
         if let Some(record) = &record {
             self.keeper = self.open(&record.keeper_identity());
             self.host = self.open(&record.host_identity());
         }
         self.record = record;
-        before != self.record.as_ref().map(|record| record.host.clone())
+        before != self.record.as_ref().map(|record| record.host)
     }
 
-    fn open(&mut self, identity: &crate::process::ProcessIdentity) -> Option<Pidfd> {
+    fn open(&mut self, identity: &ProcessIdentity) -> Option<Pidfd> {
         Pidfd::open(identity).unwrap_or_else(|error| {
             tracing::error!(task = self.process.as_str(), "{}: {error}", self.process);
             None
@@ -70,12 +73,17 @@ impl Sight {
     }
 
     fn complain(&mut self, error: &RecordError) {
-        self.newer = error.is_newer();
+        self.newer = matches!(error, RecordError::Unusable { fault: RecordFault::Newer { .. }, .. });
         let text = error.to_string();
         if self.fault.as_ref() != Some(&text) {
             tracing::error!(task = self.process.as_str(), "{}: its identity record is not used: {text}", self.process);
             self.fault = Some(text);
         }
+    }
+
+    /// The process is gone for good.
+    pub(super) fn forget(&mut self) {
+        self.record = None;
     }
 
     /// The newest record that could be read.
@@ -94,8 +102,9 @@ impl Sight {
     /// Waits until keeper or host ends; for ever where neither lives.
     pub(super) async fn some_end(&self) {
         let end = async |pidfd: &Option<Pidfd>| match pidfd {
-            Some(pidfd) => pidfd.ended().await,
-            None => std::future::pending().await,
+            // Without a notice the next look tells.
+            Some(pidfd) if pidfd.ended().await.is_ok() => {}
+            _ => std::future::pending().await,
         };
         tokio::select! {
             () = end(&self.keeper) => {}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::adoption::{Adoption, Outcome};
+use super::adoption::Adoption;
 use super::contact::{Contact, ContactEvent};
 use super::life::{self, Effect, Phase, Seen};
 use super::log_reader::LogReader;
@@ -17,6 +17,7 @@ use super::shared::Shared;
 use super::sight::Sight;
 use crate::link::{HostHello, ToDaemon, ToHost};
 use crate::name::TaskName;
+use crate::process::is_of_this_boot;
 use crate::restart::Policy;
 
 /// What a watcher is asked.
@@ -77,10 +78,10 @@ impl Watcher {
             requests,
             wanted: None,
             phase: Phase::Gone,
-            sight: Sight::new(state_dir.clone(), name.clone()),
+            sight: Sight::new(&state_dir, name.clone()),
             contact: Contact::new(state_dir.clone(), name.clone()),
             adoption: Adoption::begin(),
-            log: LogReader::follow(&shared, &name),
+            log: LogReader::follow(&shared.log_bell, &state_dir, &name),
             pause: LOOKS[0],
             generation: 0,
             configured: Vec::new(),
@@ -92,6 +93,11 @@ impl Watcher {
 
     /// Runs until the supervisor goes; the process stays as it is.
     pub(super) async fn run(mut self) {
+        self.look();
+        // What ran and ended while nobody watched is judged by its policy before it runs again.
+        if self.sight.record().is_some_and(is_of_this_boot) && !self.end_on_record().is_some_and(|end| end.asked) {
+            self.phase = Phase::Up;
+        }
         loop {
             let seen = self.look();
             self.act(seen).await;
@@ -99,9 +105,17 @@ impl Watcher {
                 Event::Request(None) => return,
                 Event::Request(Some(request)) => self.obey(request),
                 Event::Contact(event) => self.heed(event),
-                Event::Log => self.log.show(),
+                Event::Log => self.show_log(),
                 Event::Look => {}
             }
+        }
+    }
+
+    fn show_log(&mut self) {
+        self.log.show();
+        // Only who can be told to open the new file gets one.
+        if self.contact.is_linked() && self.log.rotate_if_large() {
+            self.contact.tell(ToHost::ReopenLog);
         }
     }
 
@@ -117,7 +131,7 @@ impl Watcher {
             // A host that does not live reads the newest config when it starts.
             self.configured.clear();
         }
-        if let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.shared.state_dir, &self.name) {
+        if let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.files()) {
             outcome.tell(&self.name);
         }
         seen
@@ -136,10 +150,18 @@ impl Watcher {
             Some(Effect::End) => self.end(),
             Some(Effect::Force) => self.force(),
         }
-        if self.phase == Phase::Gone {
-            self.log.show();
-            self.when_gone.clear();
+        if self.phase == Phase::Gone && self.wanted.is_none() {
+            self.gone();
         }
+    }
+
+    /// Nothing of it is left, and nothing is wanted.
+    fn gone(&mut self) {
+        self.log.show();
+        if self.sight.record().is_some() {
+            self.forget();
+        }
+        self.when_gone.clear();
     }
 
     async fn wait(&mut self, seen: Seen) -> Event {
@@ -208,11 +230,14 @@ impl Watcher {
                 }
             }
             ContactEvent::Told(ToDaemon::Configured { generation, faults }) => {
+                let refused = !faults.is_empty();
                 for fault in faults {
                     tracing::error!(task = self.name.as_str(), "{}: its process refuses the config: {fault}", self.name);
                 }
-                tracing::debug!(task = self.name.as_str(), "{} runs by config {generation:x}", self.name);
-                self.configured.clear();
+                tracing::debug!(task = self.name.as_str(), "{} runs by config {generation}", self.name);
+                if refused || generation == self.generation {
+                    self.configured.clear();
+                }
             }
             ContactEvent::Told(ToDaemon::ReopenedLog) => self.log.reopened(),
             ContactEvent::Told(_) => {}

@@ -3,14 +3,17 @@
 //! The binary knows only the tasks that are compiled in, and none of those fails on purpose.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::future::pending;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use multimodule::channel::{self, Handling};
 use multimodule::daemon::{self, DaemonOptions};
-use multimodule::name::QueueName;
+use multimodule::host::{self, HostOptions};
+use multimodule::name::{QueueName, TaskName};
 use multimodule::runtime::Registry;
+use multimodule::supervisor::{Launch, Program};
 use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, View, fields};
 
 use tokio::time::timeout;
@@ -20,6 +23,10 @@ use crate::world::World;
 
 /// Names the config; where it is not set, this program is no daemon.
 const CONFIG: &str = "MULTIMODULE_SPEC_CONFIG";
+/// How this program is called to be a daemon or a host.
+const WORDS: [&str; 4] = ["--exact", "own_tasks::this_program_can_be_a_daemon", "--nocapture", "--quiet"];
+/// Before the name of a host: the word after it is a pattern to the test runner, and here the name.
+const HOST: &str = "--skip";
 /// Names the state directory.
 const STATE: &str = "MULTIMODULE_SPEC_STATE";
 
@@ -28,8 +35,7 @@ impl World {
     pub(crate) fn own_daemon(&self, config: &str) -> DaemonBuilder<'_> {
         self.write_config(config);
         let program = std::env::current_exe().expect("this program has a path");
-        let words = ["--exact", "own_tasks::this_program_can_be_a_daemon", "--nocapture", "--quiet"];
-        let daemon = words.into_iter().fold(self.program(program), DaemonBuilder::arg);
+        let daemon = WORDS.into_iter().fold(self.program(program), DaemonBuilder::arg);
         daemon.env(CONFIG, self.config_path())
     }
 }
@@ -45,23 +51,53 @@ impl DaemonBuilder<'_> {
 fn this_program_can_be_a_daemon() {
     let Some(config) = std::env::var_os(CONFIG) else { return };
     let channels = channel::install(Handling::parse("log:1,error:2,alert:2").unwrap(), 0).unwrap();
-    let options = DaemonOptions {
-        control_queue: QueueName::new("MultiModule_control").unwrap(),
-        prefixes: Vec::new(),
-        config: Some(config.into()),
-        state_dir: std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into(),
-        transit_dir: None,
-        set_level: Arc::new(move |level| channels.set_level(level)),
-        lines: None,
-    };
+    let state_dir = std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into();
+    let set_level = Arc::new(move |level| channels.set_level(level));
     let tasks = Registry::new().with::<Counter>("Counter").unwrap();
     let tasks = tasks.with::<Echo>("Echo").unwrap().with::<Echo>("Second").unwrap();
-    let ended = daemon::run(options, tasks);
+    let ended = if let Some(process) = host_name() {
+        let options =
+            HostOptions { process, prefixes: Vec::new(), state_dir, transit_dir: None, set_level, lines: None };
+        host::run(options, tasks)
+    } else {
+        let options = DaemonOptions {
+            control_queue: QueueName::new("MultiModule_control").unwrap(),
+            prefixes: Vec::new(),
+            config: Some(config.into()),
+            state_dir,
+            transit_dir: None,
+            launch: launch(),
+            level: 0,
+            set_level,
+            lines: None,
+        };
+        daemon::run(options, tasks)
+    };
     if let Err(error) = &ended {
         eprintln!("{error}");
     }
     // The test runner must not say anything more: this is a daemon.
     std::process::exit(i32::from(ended.is_err()));
+}
+
+fn host_name() -> Option<TaskName> {
+    std::env::args().skip_while(|word| word != HOST).nth(1).map(|name| TaskName::new(name).unwrap())
+}
+
+/// Hosts are this program; its keepers are forked by the real one, which has no threads.
+fn launch() -> Launch {
+    let program = std::env::current_exe().unwrap();
+    let arguments = |name: &TaskName| {
+        let words = ["spec"].into_iter().chain(WORDS).chain([HOST, name.as_str()]);
+        words.map(OsString::from).collect()
+    };
+    Launch {
+        spawner: env!("CARGO_BIN_EXE_multimodule").into(),
+        program: Program::open(&program).unwrap(),
+        program_text: "spec".to_owned(),
+        arguments: Arc::new(arguments),
+        environment: Vec::new(),
+    }
 }
 
 /// Remembers every number it hears, in order and by sender, and emits it; fails, panics and blocks as it is told.

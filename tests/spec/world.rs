@@ -119,3 +119,9 @@ impl World {
         command
     }
 }
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.end_externals();
+    }
+}

@@ -1,0 +1,134 @@
+//! What a watcher does to its process: starts it, finds out how it ended, ends it.
+
+use nix::sys::signal::Signal;
+use tokio::time::Instant;
+
+use super::life;
+use super::watcher::Watcher;
+use crate::process::{
+    EndRecord, GRACE, HostFiles, Intent, end_marked, read_record, remember_end, write_record,
+};
+use crate::restart::{Decision, End, decide};
+
+impl Watcher {
+    pub(super) fn files(&self) -> HostFiles {
+        HostFiles::new(&self.shared.state_dir, &self.name)
+    }
+
+    /// Has a keeper made.
+    pub(super) async fn start(&mut self) {
+        let Some(spec) = &self.wanted else { return };
+        tracing::debug!(task = self.name.as_str(), "{}: its process is started", self.name);
+        if let Err(error) = self.shared.start(self.name.clone(), spec.restart.clone()).await {
+            self.error(&format!("its process cannot be started: {error}"));
+            // By its policy it is tried again.
+            self.settle(&format!("not started: {error}"), true);
+        }
+    }
+
+    /// Finds out how it ended, and what its policy says.
+    pub(super) fn judge(&mut self) {
+        match self.end_on_record() {
+            // Its keeper saw it, wrote it down and has counted it.
+            Some(end) => {
+                self.error(&format!("its process has ended: {}", end.how));
+                self.decide(&end);
+            }
+            None => self.settle("it and its keeper ended unseen", true),
+        }
+    }
+
+    /// The end of the newest host, if its keeper saw it.
+    pub(super) fn end_on_record(&self) -> Option<EndRecord> {
+        let end = read_record::<EndRecord>(&self.files().end()).ok().flatten()?;
+        let host = self.sight.record().map(|record| record.host);
+        (end.host.is_some() && end.host == host).then_some(end)
+    }
+
+    /// What follows an end that is counted already.
+    fn decide(&mut self, end: &EndRecord) {
+        let Some(spec) = &self.wanted else { return };
+        let end = End { asked: end.asked, failed: end.how.failed() };
+        let decision = decide(&spec.restart, &[], end, 0, getrandom::u64().unwrap_or_default());
+        self.phase = life::judged(&decision, Instant::now());
+    }
+
+    /// Counts an end that no keeper saw, and says what follows.
+    fn settle(&mut self, how: &str, failed: bool) {
+        let Some(spec) = &self.wanted else { return };
+        let decision = remember_end(&self.files(), &self.name, &spec.restart, how, failed);
+        match decision {
+            Ok(decision) => {
+                self.error(&format!("its process has ended: {how}"));
+                self.phase = life::judged(&decision, Instant::now());
+            }
+            Err(error) => self.error(&format!("its end cannot be counted: {error}")),
+        }
+    }
+
+    /// Asks the keeper to end everything below it; without keeper, asks the host.
+    pub(super) fn end(&mut self) {
+        let asked = match (self.sight.keeper(), self.sight.host()) {
+            (Some(keeper), _) => keeper.signal(Signal::SIGTERM).map(drop),
+            (None, Some(_)) => {
+                self.end_all_marked(GRACE);
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        };
+        if let Err(error) = asked {
+            self.error(&format!("its keeper cannot be told to end it: {error}"));
+        }
+    }
+
+    /// Ends keeper and host, and all that bears the mark of this start, by force.
+    pub(super) fn force(&mut self) {
+        self.error("its process has not ended in time and is killed");
+        if let Some(Err(error)) = self.sight.keeper().map(|keeper| keeper.signal(Signal::SIGKILL)) {
+            self.error(&format!("its keeper cannot be killed: {error}"));
+        }
+        self.end_all_marked(std::time::Duration::ZERO);
+    }
+
+    /// Ends what the nonce of this start marks, also what has forked itself away; on a thread that may block.
+    fn end_all_marked(&self, grace: std::time::Duration) {
+        let Some(nonce) = self.sight.record().map(|record| record.nonce) else { return };
+        let name = self.name.clone();
+        tokio::task::spawn_blocking(move || match end_marked(&nonce, grace) {
+            Ok(ended) if ended.left.is_empty() => {}
+            Ok(ended) => tracing::error!(task = name.as_str(), "{name}: {} processes do not end", ended.left.len()),
+            Err(error) => tracing::error!(task = name.as_str(), "{name}: {error}"),
+        });
+    }
+
+    /// Leaves the changed policy for the keeper, which looks before it starts its host again.
+    pub(super) fn tell_keeper(&self) {
+        let (Some(spec), path) = (&self.wanted, self.files().intent()) else { return };
+        // Without one there is no keeper yet; it gets its policy with its order.
+        let Ok(Some(intent)) = read_record::<Intent>(&path) else { return };
+        if intent.restart != spec.restart {
+            let intent = Intent { restart: spec.restart.clone(), ..intent };
+            if let Err(error) = write_record(&path, &intent) {
+                self.error(&format!("its keeper goes on by the old policy: {error}"));
+            }
+        }
+    }
+
+    /// Removes what says that it runs: it does not, and nobody wants it.
+    pub(super) fn forget(&mut self) {
+        let files = self.files();
+        for path in [files.process(), files.intent()] {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    self.error(&format!("cannot remove {}: {error}", path.display()));
+                }
+                _ => {}
+            }
+        }
+        self.sight.forget();
+    }
+
+    fn error(&self, text: &str) {
+        tracing::error!(task = self.name.as_str(), "{}: {text}", self.name);
+    }
+}
