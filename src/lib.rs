@@ -23,6 +23,7 @@ pub mod sdk;
 
 // policy: pure decisions, no I/O, no clock, no tokio
 pub mod config;
+pub mod restart;
 pub mod router;
 
 // mechanism: one outside resource each
