@@ -1,4 +1,4 @@
-//! `multimodule`: the daemon. Reads the command line, installs the channels, runs the daemon, ends with its code.
+//! `multimodule`: the daemon (and its spawner, by argument 0). Reads the command line, installs the channels, runs the daemon, ends with its code.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use multimodule::channel;
 use multimodule::cli::{Exit, Failure, Options, multimodule_main};
 use multimodule::daemon::{self, DaemonError, DaemonOptions};
+use multimodule::process;
 use multimodule::tasks;
 
 /// Messages are made by one thread and dropped by another, which costs glibc's allocator a lock each time.
@@ -13,6 +14,10 @@ use multimodule::tasks;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // First thing: keepers are forked from a process in which nothing has begun yet.
+    if process::is_spawner() {
+        return process::spawner_main();
+    }
     multimodule_main(|options| match run(options) {
         Ok(()) => Exit::Ok,
         Err(failure) => failure.report("multimodule"),
