@@ -58,6 +58,8 @@ pub(super) enum Answer {
     Busy,
     /// A failsafe stands there.
     Parked,
+    /// A host of that name runs, whose keeper is gone.
+    HostRuns(ProcessRef),
     /// It came to nothing, for this reason.
     Failed(String),
 }

@@ -128,11 +128,18 @@ fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordFault> {
     if body.len() > MAX_RECORD_BYTES {
         return Err(RecordFault::TooLong);
     }
-    let (kind, format, length, crc) = (R::KIND, R::FORMAT, body.len(), crc32c::crc32c(body.as_bytes()));
-    Ok(format!("multimodule {kind} {format} length={length} crc={crc:08x}\n{body}").into_bytes())
+    Ok(with_header::<R>(body.as_bytes()))
 }
 
-fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordFault> {
+/// The bytes of a record whose RON is `body`.
+pub(super) fn with_header<R: Record>(body: &[u8]) -> Vec<u8> {
+    let (kind, format, length, crc) = (R::KIND, R::FORMAT, body.len(), crc32c::crc32c(body));
+    let header = format!("multimodule {kind} {format} length={length} crc={crc:08x}\n");
+    [header.as_bytes(), body].concat()
+}
+
+/// The record that these bytes are.
+pub(super) fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordFault> {
     let not_a_record = || RecordFault::NotARecord(R::KIND);
     let head = &bytes[..bytes.len().min(MAX_HEADER_BYTES)];
     let header_end = head.iter().position(|byte| *byte == b'\n').ok_or_else(not_a_record)?;
@@ -233,10 +240,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_record_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let body = String::from_utf8_lossy(&bytes).into_owned();
-            let crc = crc32c::crc32c(body.as_bytes());
-            let headed = format!("multimodule sample 2 length={} crc={crc:08x}\n{body}", body.len());
-            for bytes in [bytes, headed.into_bytes()] {
+            for bytes in [with_header::<Sample>(&bytes), bytes] {
                 // Either way is right; what must not be is a panic.
                 drop(decode::<Sample>(&bytes));
             }

@@ -154,8 +154,49 @@ impl Record for Restarts {
 mod tests {
     use std::fmt::Debug;
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::process::record_file::{decode, with_header};
     use crate::process::{read_record, write_record};
+
+    /// The beginning of each kind's text, where a reader is deep in it.
+    const BEGINNINGS: [&str; 6] = [
+        "",
+        "(boot:\"b\",pid_namespace:4,keeper:(pid:1,start_ticks:3),host:",
+        "(boot:\"b\",host:Some((pid:2,start_ticks:3)),how:",
+        "(boot:\"b\",ends:[(at_ms:1,unix_ms:2,how:",
+        "(name:\"T\",arguments:[",
+        "(name:\"T\",arguments:[],directory:\"/\",restart:(",
+    ];
+
+    /// Either way is right; what must not be is a panic.
+    fn read_as_any_kind(body: &[u8]) {
+        drop(decode::<Intent>(&with_header::<Intent>(body)));
+        drop(decode::<HostRecord>(&with_header::<HostRecord>(body)));
+        drop(decode::<EndRecord>(&with_header::<EndRecord>(body)));
+        drop(decode::<Restarts>(&with_header::<Restarts>(body)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_behind_a_true_header_are_a_record_or_refused(
+            beginning in 0..BEGINNINGS.len(), bytes in proptest::collection::vec(any::<u8>(), 0..100),
+            text in "[(){}\\[\\]:,\"a-z0-9\\\\-]{0,60}",
+        ) {
+            let beginning = BEGINNINGS[beginning].as_bytes();
+            read_as_any_kind(&[beginning, &bytes].concat());
+            read_as_any_kind(&[beginning, text.as_bytes()].concat());
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_nested_without_end_is_refused() {
+        for open in ["(", "[", "{", "Some("] {
+            read_as_any_kind(open.repeat(100_000).as_bytes());
+            read_as_any_kind(format!("(unknown:{}", open.repeat(100_000)).as_bytes());
+        }
+    }
 
     fn check<R: Record + PartialEq + Debug>(record: &R, written: &str) {
         let dir = tempfile::tempdir().unwrap();

@@ -58,6 +58,14 @@ pub enum SpawnError {
     /// That name is parked.
     #[error("{0} is parked: see its failsafe")]
     Parked(TaskName),
+    /// Its host runs, and has lost its keeper: adopt it, or end it first.
+    #[error("{name} runs without a keeper, as process {}", host.pid)]
+    HostRuns {
+        /// The process's name.
+        name: TaskName,
+        /// The host.
+        host: ProcessIdentity,
+    },
     /// The order cannot be sent as it is.
     #[error("this is no order for a keeper: {0}")]
     Order(String),
@@ -75,7 +83,7 @@ pub enum SpawnError {
 }
 
 impl Spawner {
-    /// Starts `program`, which calls [`spawner_main`](super::spawner_main) first thing when
+    /// Starts `program` (`/proc/self/exe` is this very program, also when its file was replaced), which calls [`spawner_main`](super::spawner_main) first thing when
     /// [`is_spawner`](super::is_spawner), as a spawner.
     ///
     /// # Errors
@@ -100,17 +108,18 @@ impl Spawner {
     /// `NAME.process` is written.
     ///
     /// # Errors
-    /// [`SpawnError`]. After [`SpawnError::Gone`] this spawner is of no more use, and a keeper may or may not have
-    /// come of the order: its lock tells, when it is ordered again.
+    /// [`SpawnError`]. After a failure for want of time, and after [`SpawnError::Gone`], a keeper may still come of the
+    /// order: it is [`SpawnError::Busy`] then when it is ordered again. After [`SpawnError::Gone`] this spawner is of no more use.
     pub fn spawn(&mut self, order: &KeeperOrder, program: BorrowedFd<'_>) -> Result<ProcessIdentity, SpawnError> {
         if !order.state_dir.as_path().is_absolute() {
             return Err(SpawnError::Order("its state directory does not begin at the root".to_owned()));
         }
         let text = ron::to_string(order).map_err(|error| SpawnError::Order(error.to_string()))?;
         let bytes = self.ask(text.as_bytes(), program).map_err(|error| self.broken(error))?;
-        let name = order.name.clone();
+        let (name, boot) = (order.name.clone(), BootId::current()?);
         match Answer::decode(&bytes) {
-            Some(Answer::Keeping(keeper)) => Ok(keeper.of_boot(&BootId::current()?)),
+            Some(Answer::Keeping(keeper)) => Ok(keeper.of_boot(&boot)),
+            Some(Answer::HostRuns(host)) => Err(SpawnError::HostRuns { name, host: host.of_boot(&boot) }),
             Some(Answer::Busy) => Err(SpawnError::Busy(name)),
             Some(Answer::Parked) => Err(SpawnError::Parked(name)),
             Some(Answer::Failed(reason)) => Err(SpawnError::Failed { name, reason }),

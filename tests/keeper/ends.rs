@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use multimodule::process::{How, Pidfd, end_marked};
+use multimodule::process::{How, Pidfd, SpawnError, end_marked};
 use multimodule::restart::When;
 use nix::sys::signal::Signal;
 
@@ -108,6 +108,11 @@ fn a_keeper_that_is_killed_leaves_its_host_running_and_the_record_true() {
     let host = Pidfd::open(&record.host_identity()).unwrap().expect("the host lives");
     assert!(!host.wait(Duration::from_millis(20)).unwrap());
     assert_eq!(world.end(), None);
+    // Nobody starts a second one beside it.
+    let order = world.order("exit 1", policy(When::Always, 3));
+    let refused = world.spawn(&order);
+    assert!(matches!(refused, Err(SpawnError::HostRuns { host, .. }) if host == record.host_identity()));
+    assert_eq!(world.record(), record);
     // Who finds it so ends it, with all below it, by its mark.
     let ended = end_marked(&record.nonce, Duration::from_secs(2)).unwrap();
     assert!(ended.terminated >= 1 && ended.left.is_empty(), "{ended:?}");

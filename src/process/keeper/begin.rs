@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::prctl::{set_child_subreaper, set_name};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
@@ -14,7 +15,10 @@ use super::super::lock_file::{Attempt, LockFile};
 use super::super::order::Answer;
 use super::super::spawner_main::end;
 use super::super::title::set_title;
-use super::super::{FileError, HostFiles, KeeperOrder, ProcessIdentity, RecordError, write_record};
+use super::super::{
+    FileError, HostFiles, HostRecord, KeeperOrder, Pidfd, PidfdError, ProcessIdentity, ProcessRef, RecordError,
+    RecordFault, read_record, write_record,
+};
 use super::life::Life;
 use super::past::Past;
 use super::waiting::Signals;
@@ -47,10 +51,14 @@ enum NoKeeper {
     Busy,
     #[error("a failsafe stands there")]
     Parked,
+    #[error("its host runs without a keeper, as process {}", _0.pid)]
+    HostRuns(ProcessRef),
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Handle(#[from] PidfdError),
     #[error("{0}")]
     Kernel(#[from] io::Error),
 }
@@ -69,6 +77,7 @@ pub(in super::super) fn keep(order: KeeperOrder, program: OwnedFd, answer: Owned
         Ok(life) => life.run(answer),
         Err(NoKeeper::Busy) => answer.send(&Answer::Busy),
         Err(NoKeeper::Parked) => answer.send(&Answer::Parked),
+        Err(NoKeeper::HostRuns(host)) => answer.send(&Answer::HostRuns(host)),
         Err(error) => answer.send(&Answer::failed(error)),
     }
     end(0)
@@ -83,6 +92,9 @@ fn begin(order: KeeperOrder, program: OwnedFd) -> Result<Life, NoKeeper> {
     if std::fs::symlink_metadata(files.failsafe()).is_ok() {
         return Err(NoKeeper::Parked);
     }
+    if let Some(host) = running_host(&files)? {
+        return Err(NoKeeper::HostRuns(host));
+    }
     setsid()?;
     // No file system is kept from being unmounted.
     std::env::set_current_dir("/")?;
@@ -96,6 +108,20 @@ fn begin(order: KeeperOrder, program: OwnedFd) -> Result<Life, NoKeeper> {
     let past = Past::load(&files, &own.boot);
     let place = Place { files, own, pid_namespace: pid_namespace()?, program, _lock: lock };
     Ok(Life::new(place, signals, past, intent, order.environment))
+}
+
+/// The host that an earlier keeper left running: its record is not to be overwritten. A record of a newer program is
+/// an error, for it may name one; a damaged one names none, and the host's own lock keeps a second one from work.
+fn running_host(files: &HostFiles) -> Result<Option<ProcessRef>, NoKeeper> {
+    let record = match read_record::<HostRecord>(&files.process()) {
+        Err(RecordError::Unusable { fault, .. }) if !matches!(fault, RecordFault::Newer { .. }) => None,
+        read => read?,
+    };
+    let Some(record) = record else { return Ok(None) };
+    let handle = Pidfd::open(&record.host_identity())?;
+    // A zombie whose parent does not wait for it has a handle, and has ended.
+    let lives = handle.map_or(Ok(false), |handle| handle.wait(Duration::ZERO).map(|ended| !ended))?;
+    Ok(lives.then_some(record.host))
 }
 
 fn name_process(order: &KeeperOrder) -> Result<(), NoKeeper> {
