@@ -7,11 +7,27 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::FileError;
+use super::stat::ProcessStat;
 
 /// Which boot of the machine: the kernel's random id, as text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct BootId(Arc<str>);
+
+impl From<String> for BootId {
+    fn from(text: String) -> Self {
+        Self(Arc::from(text))
+    }
+}
+
+impl From<BootId> for String {
+    fn from(boot: BootId) -> Self {
+        boot.as_str().to_owned()
+    }
+}
 
 impl BootId {
     /// The id of this boot.
@@ -68,6 +84,12 @@ impl ProcessIdentity {
         Ok(start_ticks(pid)?.map(|start_ticks| Self { boot, pid, start_ticks }))
     }
 
+    /// The process without its boot: as records hold it.
+    #[must_use]
+    pub fn reference(&self) -> ProcessRef {
+        ProcessRef { pid: self.pid, start_ticks: self.start_ticks }
+    }
+
     /// Whether that very process still exists (a zombie does).
     ///
     /// # Errors
@@ -82,42 +104,29 @@ impl ProcessIdentity {
 /// # Errors
 /// `/proc` does not tell, or tells it in a form that is not known.
 pub fn start_ticks(pid: u32) -> Result<Option<u64>, FileError> {
-    let path = format!("/proc/{pid}/stat");
-    let line = match std::fs::read(&path) {
-        Ok(line) => line,
-        // ESRCH: it ended between opening and reading.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-        Err(error) => return Err(FileError::new(path, "read", error)),
-    };
-    let unknown = || FileError::new(&path, "read", io::Error::other("it has no start time in field 22"));
-    parse_start_ticks(&line).ok_or_else(unknown).map(Some)
+    Ok(ProcessStat::of(pid)?.map(|stat| stat.start_ticks))
 }
 
-/// Field 22 of a line of `/proc/PID/stat`. Field 2, the program's name in parentheses, may hold anything, spaces
-/// and parentheses too: what counts begins after the last closing one, with field 3.
-fn parse_start_ticks(line: &[u8]) -> Option<u64> {
-    let name_end = line.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(&line[name_end + 1..]).ok()?;
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+/// A process of a boot that is named elsewhere: as records hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessRef {
+    /// Its pid.
+    pub pid: u32,
+    /// When it was started: clock ticks since that boot.
+    pub start_ticks: u64,
+}
+
+impl ProcessRef {
+    /// The process, told from every other one.
+    #[must_use]
+    pub fn of_boot(self, boot: &BootId) -> ProcessIdentity {
+        ProcessIdentity { boot: boot.clone(), pid: self.pid, start_ticks: self.start_ticks }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_start_time_is_found_whatever_the_program_is_called() {
-        let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n";
-        for name in ["(cat)", "(a b)", "(a) S 1 (b)", "())", "(\u{e4})"] {
-            assert_eq!(parse_start_ticks(format!("12 {name} {fields}").as_bytes()), Some(4711), "{name}");
-        }
-        let odd = [b"12 (\xff\xfe) ".as_slice(), fields.as_bytes()].concat();
-        assert_eq!(parse_start_ticks(&odd), Some(4711));
-        for line in ["", "12 (cat", "12 (cat) S 1 2", "12 (cat) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 x"] {
-            assert_eq!(parse_start_ticks(line.as_bytes()), None, "{line}");
-        }
-    }
 
     #[test]
     fn a_process_knows_itself_and_a_pid_that_nobody_has_is_nobody() {

@@ -1,0 +1,65 @@
+//! The unasked ends that a keeper remembers, and what follows one more.
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::super::failsafe::utc;
+use super::super::{BootId, EndRecord, HostFiles, RecordError, Restarts, read_record, write_record};
+use crate::restart::{Decision, End, Policy, UnaskedEnd, decide, keep_in_window};
+
+/// The ends within the budget's window, also those under an earlier keeper of this boot.
+#[derive(Debug)]
+pub(super) struct Past {
+    restarts: Restarts,
+}
+
+impl Past {
+    /// What is written down; what cannot be read is told in the log and forgotten.
+    pub(super) fn load(files: &HostFiles, boot: &BootId) -> Self {
+        let read = read_record::<Restarts>(&files.restarts());
+        let known = read.unwrap_or_else(|error| {
+            eprintln!("multimodule keeper: {error}; earlier ends do not count");
+            None
+        });
+        let none = Restarts { boot: boot.clone(), ends: Vec::new() };
+        Self { restarts: known.filter(|restarts| restarts.boot == *boot).unwrap_or(none) }
+    }
+
+    /// What follows `end`. If nobody asked for it, it is one more to remember.
+    pub(super) fn decide(&mut self, policy: &Policy, end: &EndRecord) -> Decision {
+        let now_ms = milliseconds_since_boot();
+        let this = End { asked: end.asked, failed: end.how.failed() };
+        let decision = decide(policy, &self.restarts.ends, this, now_ms, random());
+        if !end.asked {
+            let end = UnaskedEnd { at_ms: now_ms, unix_ms: end.ended_unix_ms, how: end.how.to_string() };
+            self.restarts.ends.push(end);
+            keep_in_window(policy, &mut self.restarts.ends, now_ms);
+        }
+        decision
+    }
+
+    /// Writes them down.
+    pub(super) fn write(&self, files: &HostFiles) -> Result<(), RecordError> {
+        write_record(&files.restarts(), &self.restarts)
+    }
+
+    /// Forgets them: after a failsafe was cleared, a person's start begins a new count.
+    pub(super) fn forget(&mut self) {
+        self.restarts.ends.clear();
+    }
+
+    /// Each end with its time, as a person reads it.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.restarts.ends.iter().map(|end| format!("{}: {}", utc(end.unix_ms), end.how)).collect()
+    }
+}
+
+/// This clock is never set, and goes on while the machine is suspended.
+fn milliseconds_since_boot() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |time| u64::try_from(std::time::Duration::from(time).as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Without random bytes there is no jitter, which is the least of such a machine's troubles.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(200)
+}

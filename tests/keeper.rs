@@ -1,0 +1,13 @@
+//! Keepers, made by the real binary as the spawner, with shells as hosts.
+#![expect(clippy::unwrap_used, reason = "a panic is a test's verdict")]
+
+#[path = "keeper/ends.rs"]
+mod ends;
+#[path = "keeper/restarts.rs"]
+mod restarts;
+#[path = "keeper/shape.rs"]
+mod shape;
+#[path = "keeper/spawner.rs"]
+mod spawner;
+#[path = "keeper/world.rs"]
+mod world;
