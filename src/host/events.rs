@@ -60,7 +60,7 @@ impl Host {
                 Event::Line((queue, line)) => self.tasks.send_line(&queue, line),
                 Event::Link(HostEvent::Asked(request)) => self.obey(request).await,
                 // Nothing is owed to a daemon that comes or goes.
-                Event::Link(_) => {},
+                Event::Link(_) => {}
             }
         }
     }

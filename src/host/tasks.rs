@@ -69,5 +69,6 @@ pub(super) fn is_known(process: &TaskName, running: &RunningConfig, registry: &R
 fn assemble(running: &RunningConfig, registry: &Registry, prefixes: &[String]) -> Result<Assembly, Vec<String>> {
     let queues = BTreeSet::new();
     let around = Surroundings { registry, prefixes, queues: &queues, called: &running.called, is_checked: true };
-    Assembly::of(&running.config, &around).map_err(|faults| faults.iter().map(|fault| format!("{}: {}", fault.path, fault.reason)).collect())
+    Assembly::of(&running.config, &around)
+        .map_err(|faults| faults.iter().map(|fault| format!("{}: {}", fault.path, fault.reason)).collect())
 }

@@ -1,7 +1,9 @@
 //! The files of one process of tasks in the state directory, by name.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::FileError;
 use crate::name::TaskName;
 
 /// Where the files of the process `name` are.
@@ -63,4 +65,25 @@ impl HostFiles {
     fn file(&self, kind: &str) -> PathBuf {
         self.state_dir.join(format!("{}.{kind}", self.name))
     }
+}
+
+/// The names of the processes that have an identity record in `state_dir`, ascending; none where it does not exist.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn processes_on_record(state_dir: &Path) -> Result<Vec<TaskName>, FileError> {
+    let entries = match std::fs::read_dir(state_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(FileError::new(state_dir, "read", error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(FileError::of(state_dir, "read"))?.file_name();
+        // What is no name of ours is somebody else's file.
+        let name = file.to_str().and_then(|file| file.strip_suffix(".process"));
+        names.extend(name.filter(|name| !name.starts_with('.')).and_then(|name| TaskName::new(name).ok()));
+    }
+    names.sort();
+    Ok(names)
 }

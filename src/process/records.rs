@@ -58,6 +58,12 @@ impl HostRecord {
     }
 }
 
+/// Whether `record` is of this boot of the machine; one of an earlier boot tells of nothing that lives.
+#[must_use]
+pub fn is_of_this_boot(record: &HostRecord) -> bool {
+    BootId::current().is_ok_and(|boot| boot == record.boot)
+}
+
 /// How a host ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {
@@ -72,6 +78,8 @@ pub enum How {
     },
     /// Its program never began, for this reason.
     NotStarted(String),
+    /// Nobody saw it: its keeper was killed too.
+    Unseen,
 }
 
 impl How {
@@ -94,6 +102,7 @@ impl std::fmt::Display for How {
                 }
             }
             Self::NotStarted(reason) => write!(f, "not started: {reason}"),
+            Self::Unseen => f.write_str("ended unseen, its keeper was gone"),
         }
     }
 }

@@ -47,5 +47,5 @@ mod watermark;
 pub use control::{ControlInbox, ControlMessage};
 pub use dead::{DEAD, WHY};
 pub use guard::install_panic_hook;
-pub use node::{Node, NodeOptions, Wanted};
+pub use node::{Node, NodeOptions, Role, Wanted};
 pub use registry::{Registry, RegistryError, TaskKind};

@@ -44,15 +44,23 @@ pub struct NodeOptions {
     /// This process in words, for whoever else wants one of its queues.
     pub description: String,
     /// The queue that its owner reads.
-    pub control_queue: QueueName,
+    pub control_queue: Option<QueueName>,
 }
 
 /// How long a reload waits for the tasks that leave.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// A task that should run.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Home,
+    Copy,
+}
 #[derive(Debug, Clone)]
 pub struct Wanted {
+    /// r
+    pub role: Role,
     /// Its code.
     pub kind: TaskKind,
     /// Its own part of the config.
@@ -79,7 +87,7 @@ pub struct Node {
 
 impl Node {
     /// A node without tasks, and the inbox of its control queue. Must be called within a tokio runtime.
-    pub async fn start(options: NodeOptions) -> Result<(Self, ControlInbox), Error> {
+    pub async fn start(options: NodeOptions) -> Result<(Self, Option<ControlInbox>), Error> {
         let NodeOptions { transit, state_dir, process, description, control_queue } = options;
         let bell = Bell::open(&transit)?;
         transit.set_settings(&dead::queue(), &dead::settings())?;
@@ -89,7 +97,9 @@ impl Node {
         let watchman = Watchman::start(office.watch.clone());
         let inlet = InletHandle::start(office.clone(), bell.clone(), description.clone());
         let mailbox = Arc::new(Mailbox::new());
-        inlet.serve(control_queue, Settings::default(), mailbox.clone()).await;
+        if let Some(control_queue) = control_queue {
+            inlet.serve(control_queue, Settings::default(), mailbox.clone()).await;
+        }
         let node = Self {
             office,
             bell,
@@ -102,7 +112,7 @@ impl Node {
             lingering: JoinSet::new(),
             lost_lines: AtomicU64::new(0),
         };
-        Ok((node, ControlInbox::new(mailbox)))
+        Ok((node, Some(ControlInbox::new(mailbox))))
     }
 
     /// Makes what runs be what is wanted, and routes by `table` from now on. Tasks that are wanted as they are are

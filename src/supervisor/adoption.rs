@@ -43,12 +43,7 @@ impl Adoption {
     }
 
     /// The first look at it.
-    pub(super) fn first_look(
-        &mut self,
-        seen: Seen,
-        record: Option<&HostRecord>,
-        files: &HostFiles,
-    ) -> Option<Outcome> {
+    pub(super) fn first_look(&mut self, seen: Seen, record: Option<&HostRecord>, files: &HostFiles) -> Option<Outcome> {
         if std::mem::replace(&mut self.looked, true) {
             return None;
         }

@@ -1,14 +1,19 @@
 //! What a watcher does to its process: starts it, finds out how it ended, ends it.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
-use super::life;
+use super::life::{self, Phase};
 use super::watcher::Watcher;
 use crate::process::{
-    EndRecord, GRACE, HostFiles, Intent, end_marked, read_record, remember_end, write_record,
+    EndRecord, GRACE, HostFiles, How, Intent, ProcessRef, end_marked, read_record, settle_unseen_end, write_record,
 };
-use crate::restart::{Decision, End, decide};
+use crate::restart::{End, decide};
+
+/// How long until a start is tried again that something else of that name stands in the way of.
+const REFUSED: Duration = Duration::from_secs(5);
 
 impl Watcher {
     pub(super) fn files(&self) -> HostFiles {
@@ -19,10 +24,13 @@ impl Watcher {
     pub(super) async fn start(&mut self) {
         let Some(spec) = &self.wanted else { return };
         tracing::debug!(task = self.name.as_str(), "{}: its process is started", self.name);
-        if let Err(error) = self.shared.start(self.name.clone(), spec.restart.clone()).await {
-            self.error(&format!("its process cannot be started: {error}"));
-            // By its policy it is tried again.
-            self.settle(&format!("not started: {error}"), true);
+        let Err(error) = self.shared.start(self.name.clone(), spec.restart).await else { return };
+        self.error(&format!("its process cannot be started: {error}"));
+        if error.is_refusal() {
+            // Nothing has ended. What stands in the way may go.
+            self.phase = Phase::Waiting { until: Instant::now() + REFUSED };
+        } else {
+            self.settle(None, How::NotStarted(error.to_string()));
         }
     }
 
@@ -34,7 +42,7 @@ impl Watcher {
                 self.error(&format!("its process has ended: {}", end.how));
                 self.decide(&end);
             }
-            None => self.settle("it and its keeper ended unseen", true),
+            None => self.settle(self.sight.record().map(|record| record.host), How::Unseen),
         }
     }
 
@@ -54,12 +62,13 @@ impl Watcher {
     }
 
     /// Counts an end that no keeper saw, and says what follows.
-    fn settle(&mut self, how: &str, failed: bool) {
+    fn settle(&mut self, host: Option<ProcessRef>, how: How) {
         let Some(spec) = &self.wanted else { return };
-        let decision = remember_end(&self.files(), &self.name, &spec.restart, how, failed);
+        let text = how.to_string();
+        let decision = settle_unseen_end(&self.files(), &self.name, &spec.restart, host, how);
         match decision {
             Ok(decision) => {
-                self.error(&format!("its process has ended: {how}"));
+                self.error(&format!("its process has ended: {text}"));
                 self.phase = life::judged(&decision, Instant::now());
             }
             Err(error) => self.error(&format!("its end cannot be counted: {error}")),
@@ -87,11 +96,11 @@ impl Watcher {
         if let Some(Err(error)) = self.sight.keeper().map(|keeper| keeper.signal(Signal::SIGKILL)) {
             self.error(&format!("its keeper cannot be killed: {error}"));
         }
-        self.end_all_marked(std::time::Duration::ZERO);
+        self.end_all_marked(Duration::ZERO);
     }
 
     /// Ends what the nonce of this start marks, also what has forked itself away; on a thread that may block.
-    fn end_all_marked(&self, grace: std::time::Duration) {
+    fn end_all_marked(&self, grace: Duration) {
         let Some(nonce) = self.sight.record().map(|record| record.nonce) else { return };
         let name = self.name.clone();
         tokio::task::spawn_blocking(move || match end_marked(&nonce, grace) {
@@ -107,7 +116,7 @@ impl Watcher {
         // Without one there is no keeper yet; it gets its policy with its order.
         let Ok(Some(intent)) = read_record::<Intent>(&path) else { return };
         if intent.restart != spec.restart {
-            let intent = Intent { restart: spec.restart.clone(), ..intent };
+            let intent = Intent { restart: spec.restart, ..intent };
             if let Err(error) = write_record(&path, &intent) {
                 self.error(&format!("its keeper goes on by the old policy: {error}"));
             }

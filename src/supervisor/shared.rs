@@ -28,6 +28,13 @@ pub(super) enum StartError {
     Interrupted,
 }
 
+impl StartError {
+    /// Whether something else of that name runs, or it is parked: no start was tried then.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Spawn(SpawnError::Busy(_) | SpawnError::Parked(_) | SpawnError::HostRuns { .. }))
+    }
+}
+
 /// The shared part.
 pub(super) struct Shared {
     pub(super) state_dir: PathBuf,

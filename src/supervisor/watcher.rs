@@ -179,7 +179,8 @@ impl Watcher {
     /// When to look again, if nothing happens before.
     fn deadline(&mut self, seen: Seen, now: Instant) -> Instant {
         // A keeper without host starts one soon; a start shows itself by files.
-        let expecting = matches!(self.phase, Phase::Starting { .. } | Phase::Ending { .. }) || (seen.keeper && !seen.host);
+        let expecting =
+            matches!(self.phase, Phase::Starting { .. } | Phase::Ending { .. }) || (seen.keeper && !seen.host);
         let pause = if expecting { self.pause } else { CALM };
         self.pause = (self.pause * 2).min(LOOKS[1]);
         let timed = match self.phase {
@@ -232,7 +233,11 @@ impl Watcher {
             ContactEvent::Told(ToDaemon::Configured { generation, faults }) => {
                 let refused = !faults.is_empty();
                 for fault in faults {
-                    tracing::error!(task = self.name.as_str(), "{}: its process refuses the config: {fault}", self.name);
+                    tracing::error!(
+                        task = self.name.as_str(),
+                        "{}: its process refuses the config: {fault}",
+                        self.name
+                    );
                 }
                 tracing::debug!(task = self.name.as_str(), "{} runs by config {generation}", self.name);
                 if refused || generation == self.generation {
@@ -240,7 +245,6 @@ impl Watcher {
                 }
             }
             ContactEvent::Told(ToDaemon::ReopenedLog) => self.log.reopened(),
-            ContactEvent::Told(_) => {}
             ContactEvent::Lost => {
                 tracing::debug!(task = self.name.as_str(), "{}: the link is lost", self.name);
                 self.configured.clear();

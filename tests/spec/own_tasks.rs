@@ -13,8 +13,8 @@ use multimodule::daemon::{self, DaemonOptions};
 use multimodule::host::{self, HostOptions};
 use multimodule::name::{QueueName, TaskName};
 use multimodule::runtime::Registry;
-use multimodule::supervisor::{Launch, Program};
 use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, View, fields};
+use multimodule::supervisor::{Launch, Program};
 
 use tokio::time::timeout;
 

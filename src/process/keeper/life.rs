@@ -1,16 +1,16 @@
 //! A keeper's life: see the drawing in `mod.rs`. Here is what is done; what to do is decided in `restart`.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::super::order::Answer;
 use super::super::{
-    Argument, EndRecord, Failsafe, GRACE, HostRecord, How, Intent, Nonce, ProcessRef, RecordError, end_below,
-    read_record, write_record,
+    Argument, EndRecord, GRACE, HostRecord, How, Intent, Nonce, ProcessRef, RecordError, end_below, read_record,
+    write_record,
 };
 use super::begin::{AnswerPipe, Place, open_log};
 use super::launch::fork_host;
-use super::past::Past;
+use super::past::{Past, reason, unix_ms};
 use super::waiting::{KeeperEvent, Reaped, Signals, reap};
 use crate::restart::Decision;
 
@@ -174,16 +174,12 @@ impl Life {
         }
     }
 
-    /// Parks it. Whoever clears the failsafe begins a new count.
+    /// Parks it.
     fn give_up(&mut self, ends: u32, within: Duration) {
-        let reason = format!("{ends} ends that nobody asked for within {} s", within.as_secs_f32());
+        let reason = reason(ends, within);
         self.say(&format!("{reason}; it is parked"));
-        let (path, log) = (self.place.files.failsafe(), self.place.files.log());
-        let failsafe = Failsafe::new(&self.intent.name, reason, unix_ms(), self.past.lines(), &path, &log);
-        match failsafe.write(&path) {
-            Ok(()) => self.past.forget(),
-            // Without it the ends still count, under the next keeper too.
-            Err(error) => self.say(&error.to_string()),
+        if let Err(error) = self.past.park(&self.place.files, &self.intent.name, reason) {
+            self.say(&error.to_string());
         }
     }
 
@@ -239,9 +235,4 @@ impl Life {
 /// Takes the ends of children up to that of `pid`; none when that has not ended.
 fn reap_until(pid: u32) -> Option<Reaped> {
     std::iter::from_fn(reap).find(|reaped| reaped.pid == pid)
-}
-
-fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -16,6 +16,8 @@ mod begin;
 mod launch;
 mod life;
 mod past;
+mod unseen;
 mod waiting;
 
 pub(super) use begin::keep;
+pub use unseen::settle_unseen_end;

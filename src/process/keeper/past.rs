@@ -1,9 +1,12 @@
-//! The unasked ends that a keeper remembers, and what follows one more.
+//! The unasked ends that are remembered, and what follows one more.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
 use super::super::failsafe::utc;
-use super::super::{BootId, EndRecord, HostFiles, RecordError, Restarts, read_record, write_record};
+use super::super::{BootId, EndRecord, Failsafe, HostFiles, RecordError, Restarts, read_record, write_record};
+use crate::name::TaskName;
 use crate::restart::{Decision, End, Policy, UnaskedEnd, decide, keep_in_window};
 
 /// The ends within the budget's window, also those under an earlier keeper of this boot.
@@ -37,20 +40,35 @@ impl Past {
         decision
     }
 
+    /// Parks the process `name` for `reason`; whoever clears that begins a new count. If it cannot be written down, the
+    /// ends still count.
+    pub(super) fn park(&mut self, files: &HostFiles, name: &TaskName, reason: String) -> Result<(), RecordError> {
+        let (path, log) = (files.failsafe(), files.log());
+        Failsafe::new(name, reason, unix_ms(), self.lines(), &path, &log).write(&path)?;
+        self.restarts.ends.clear();
+        Ok(())
+    }
+
     /// Writes them down.
     pub(super) fn write(&self, files: &HostFiles) -> Result<(), RecordError> {
         write_record(&files.restarts(), &self.restarts)
     }
 
-    /// Forgets them: after a failsafe was cleared, a person's start begins a new count.
-    pub(super) fn forget(&mut self) {
-        self.restarts.ends.clear();
-    }
-
     /// Each end with its time, as a person reads it.
-    pub(super) fn lines(&self) -> Vec<String> {
+    fn lines(&self) -> Vec<String> {
         self.restarts.ends.iter().map(|end| format!("{}: {}", utc(end.unix_ms), end.how)).collect()
     }
+}
+
+/// Why a process is parked.
+pub(super) fn reason(ends: u32, within: Duration) -> String {
+    format!("{ends} ends that nobody asked for within {} s", within.as_secs_f32())
+}
+
+/// Milliseconds since 1970.
+pub(super) fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// This clock is never set, and goes on while the machine is suspended.
