@@ -186,6 +186,11 @@ impl Daemon {
         tracing::info!("the debug level is {level} now");
     }
 
+    /// Renews outdated external processes, one after another.
+    pub(super) fn renew(&self, only: Option<&TaskName>) {
+        self.supervisor.renew(only);
+    }
+
     /// Sends a line of a channel to a queue.
     pub(super) fn send_line(&self, (queue, line): QueueLine) {
         self.node.send_line(&queue, line);
