@@ -27,6 +27,7 @@ pub mod router;
 
 // mechanism: one outside resource each
 pub mod channel;
+pub mod link;
 pub mod mailbox;
 pub mod process;
 pub mod store;
