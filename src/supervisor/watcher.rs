@@ -124,7 +124,7 @@ impl Watcher {
     fn show_log(&mut self) {
         self.log.show();
         // Only who can be told to open the new file gets one.
-        if self.contact.is_linked() && self.log.rotate_if_large() {
+        if self.contact.reopens_its_log() && self.log.rotate_if_large() {
             self.contact.tell(ToHost::ReopenLog);
         }
     }
