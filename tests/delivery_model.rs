@@ -9,6 +9,7 @@
 //!                                               └──────────────┼─► S (stateless) ─► U, V ───────┼─► tail
 //! ```
 //!
+//! What B or S has no room for may be diverted to `dead`, a lane of whoever emitted it.
 //! Arrows that cross a process are lanes of the transit; those inside are calls through memory. Every step is one
 //! atomic effect on what survives a crash (a lane, a record) or one change of memory. A crash drops one process's memory.
 //!
@@ -91,6 +92,20 @@ fn at_least_once_does_repeat_under_crashes_and_exactly_once_does_not() {
     let repeated = |case: Case| (1..=50).any(|seed| repeats(case, seed));
     assert!(repeated(Case::HEAVY.with_delivery(AT_LEAST_ONCE)));
     assert!(!repeated(Case::HEAVY));
+}
+
+#[test]
+fn what_overflow_diverts_stands_in_dead_or_in_its_queue_and_never_in_both() {
+    check_kept(Case::DIVERTING);
+    check_kept(Case { ahead: 0, ..Case::DIVERTING });
+    check_kept(Case { fault_permille: 200, ..Case::DIVERTING });
+    check_kept(Case::DIVERTING.with_delivery(AT_LEAST_ONCE));
+    check_kept(Case { bound: 2, parking_permille: 50, ..CHANGING });
+}
+
+#[test]
+fn nothing_diverted_goes_out_twice_because_only_a_record_diverts() {
+    check_needed(Case::DIVERTING, Rule::OnlyARecordDiverts, Verdict::Twice(0));
 }
 
 #[test]

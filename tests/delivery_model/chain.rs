@@ -67,6 +67,7 @@ impl Chain {
             }
             self.send();
             self.world.reload();
+            self.world.park();
             self.let_person_act();
             match self.world.random.below(3) {
                 0 => self.step_task(Task::A),

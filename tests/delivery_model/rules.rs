@@ -13,6 +13,8 @@ pub(crate) enum Rule {
     BlockedOutbox,
     /// What of the outbox of record `n` is not yet appended is carried over into record `n + 1`.
     CarriedOver,
+    /// A sealed entry goes where its record says: only a record diverts, by naming `dead` as the target.
+    OnlyARecordDiverts,
     /// Nothing sealed is appended between a snapshot and the end of its write, nor after a write that failed, until
     /// a later one is through or the task went back: so the newer record holds exactly what the lanes lack.
     NothingAppendedWhileWriting,

@@ -237,7 +237,7 @@ impl Stateful {
     }
 
     fn emit(&mut self, queue: Queue, message: Message) {
-        let entry = Entry { queue, message, index: 0, coming: 0 };
+        let entry = Entry { queue, target: queue, coming_target: queue, message, index: 0, coming: 0 };
         match self.delivery {
             Delivery::AtLeastOnce => self.putting.push_back(entry),
             Delivery::ExactlyOnce => self.outbox.push(entry),
@@ -305,14 +305,18 @@ impl Stateful {
 
     /// What was emitted goes out at once, unless something waits or there is no room.
     fn put(&mut self, world: &mut World) {
-        let entry = self.putting[0];
-        let is_full = world.is_full(entry.queue);
+        let mut entry = self.putting[0];
+        if world.diverts(entry.target) {
+            entry.target = Queue::Dead;
+        }
+        let is_full = world.is_full(entry.target);
         self.is_blocked = is_full && !world.has(Rule::BlockedOutbox);
         if self.is_blocked {
             return;
         }
         self.putting.pop_front();
         if is_full || !self.outbox.is_empty() {
+            entry.target = entry.queue;
             return self.outbox.push(entry);
         }
         let tag = self.outbox.direct_tag(world);
@@ -322,16 +326,18 @@ impl Stateful {
     fn append(&mut self, world: &mut World) {
         let places = self.outbox.appendable(world);
         let place = places[world.random.below(places.len())];
-        self.is_blocked = world.is_full(self.outbox.queue(place));
+        let diverts = !world.has(Rule::OnlyARecordDiverts) && world.diverts(self.outbox.queue(place));
+        self.is_blocked = !diverts && world.is_full(self.outbox.queue(place));
         if !self.is_blocked {
-            let (entry, tag) = self.outbox.remove(place);
+            let (mut entry, tag) = self.outbox.remove(place);
+            entry.target = if diverts { Queue::Dead } else { entry.target };
             self.append_to_lane(world, entry, tag);
         }
     }
 
     fn append_to_lane(&mut self, world: &mut World, entry: Entry, tag: Tag) {
-        let lane = self.open(world, entry.queue);
-        world.transit.append(lane, Some(tag), entry.message);
+        let lane = self.open(world, entry.target);
+        world.transit.append_for(lane, Some(tag), entry.message, entry.queue);
         if !world.has(Rule::TagInRecord) {
             self.late_slot = Some((lane, tag));
         }
@@ -372,7 +378,12 @@ fn position_in(positions: &BTreeMap<LaneKey, usize>, world: &World, lane: &Lane)
 
 /// Whether this entry of the record's outbox stands on its lane already: the lane's last tag is not before it.
 fn went_out(world: &mut World, task: Task, commit: &Commit, entry: &Entry) -> bool {
-    let lane = world.transit.open(task.writer(), entry.queue);
+    let tag = Tag { epoch: commit.epoch, n: commit.n, index: entry.index };
+    let in_dead = world.transit.open(task.writer(), Queue::Dead);
+    if !world.has(Rule::OnlyARecordDiverts) && world.transit.lanes[in_dead].holds(tag) {
+        return true;
+    }
+    let lane = world.transit.open(task.writer(), entry.target);
     let lane = &world.transit.lanes[lane];
     let last = if world.has(Rule::TagInRecord) { lane.last_tag() } else { lane.slot_tag };
     let Some(last) = last.filter(|last| !world.has(Rule::Epoch) || last.epoch == commit.epoch) else { return false };

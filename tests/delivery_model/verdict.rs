@@ -59,15 +59,25 @@ fn judge_output(chain: &Chain) -> Verdict {
 
 fn lost(chain: &Chain) -> Option<Verdict> {
     let may_miss = may_miss(chain);
-    let ends = [Queue::Sink, Queue::Tail].map(|queue| BTreeSet::from_iter(chain.world.transit.numbers(queue)));
+    let transit = &chain.world.transit;
+    let diverted = transit.diverted(Queue::B);
+    let mut ends = [Queue::Sink, Queue::Tail].map(|queue| BTreeSet::from_iter(transit.numbers(queue)));
+    ends[1].extend(transit.diverted(Queue::S));
+    ends.iter_mut().for_each(|end| end.extend(&diverted));
     let is_lost = |number: &u32| !may_miss.contains(number) && ends.iter().any(|end| !end.contains(number));
     (0..chain.world.case.numbers).find(is_lost).map(Verdict::Lost)
 }
 
-/// Only where all delivery is exact; the tail comes from a task without state, which may always repeat.
+/// Only where all delivery is exact; the tail comes from a task without state, which may always repeat. What was
+/// diverted came out: it may not stand in its queue too.
 fn twice(chain: &Chain) -> Option<Verdict> {
-    let counts = counts(chain, Queue::Sink);
-    let mut repeated = (0..chain.world.case.numbers).filter(|number| counts[*number as usize] > 1);
+    let (sink, before_sink) = (counts(chain, Queue::Sink), counts_of(chain, chain.world.transit.diverted(Queue::B)));
+    let (queue, before_queue) = (counts(chain, Queue::S), counts_of(chain, chain.world.transit.diverted(Queue::S)));
+    let is_repeated = |number: &u32| {
+        let number = *number as usize;
+        sink[number].max(queue[number] + before_queue[number]) + before_sink[number] > 1
+    };
+    let mut repeated = (0..chain.world.case.numbers).filter(is_repeated);
     let repeated = repeated.find(|number| !chain.excuses.may_repeat.contains(number));
     repeated.filter(|_| chain.world.case.is_exact()).map(Verdict::Twice)
 }
@@ -85,11 +95,13 @@ fn miscounted(chain: &Chain) -> Option<Verdict> {
     })
 }
 
-/// First appearances keep the order of each source, in the sink and behind S, whose neighbours each serve one.
+/// First appearances keep the order of each source, in the sink and behind S, whose neighbours each serve one. What
+/// was diverted appeared in `dead` first, wherever it came out again.
 fn out_of_order(chain: &Chain) -> Option<Verdict> {
+    let diverted = BTreeSet::from_iter(chain.world.transit.numbers(Queue::Dead));
     let of_source = |queue, source| {
         let numbers = chain.world.transit.numbers(queue).into_iter();
-        numbers.filter(|number| number % 2 == source).collect::<Vec<u32>>()
+        numbers.filter(|number| number % 2 == source && !diverted.contains(number)).collect::<Vec<u32>>()
     };
     let places = [(Queue::Sink, 0), (Queue::Sink, 1), (Queue::Tail, 0), (Queue::Tail, 1)];
     places.into_iter().find_map(|(queue, source)| first_behind(&of_source(queue, source))).map(Verdict::OutOfOrder)
@@ -117,8 +129,12 @@ fn may_miss(chain: &Chain) -> BTreeSet<u32> {
 
 /// How often each number stands on a queue, by number.
 fn counts(chain: &Chain, queue: Queue) -> Counts {
+    counts_of(chain, chain.world.transit.numbers(queue))
+}
+
+fn counts_of(chain: &Chain, numbers: Vec<u32>) -> Counts {
     let mut counts = vec![0; chain.world.case.numbers as usize];
-    for number in chain.world.transit.numbers(queue) {
+    for number in numbers {
         counts[number as usize] += 1;
     }
     counts

@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Configured, Delivery};
 use crate::commit::Commit;
-use crate::lane::{Lane, Queue, Transit, Writer};
+use crate::lane::{Lane, LaneId, Queue, Transit, Writer};
 use crate::random::Random;
 use crate::rules::Rule;
 
@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) commits: [Commit; 2],
     /// What the config says now.
     pub(crate) delivery: Delivery,
+    /// The bounded queues of tasks divert what does not fit, as those do that nobody will read for now.
+    pub(crate) is_parked: bool,
     /// How many steps were made.
     pub(crate) step: usize,
 }
@@ -38,7 +40,7 @@ impl World {
             Configured::Always(delivery) => delivery,
             Configured::Changing => Delivery::AtLeastOnce,
         };
-        Self { case, random, transit: Transit::default(), commits, delivery, step: 0 }
+        Self { case, random, transit: Transit::default(), commits, delivery, is_parked: false, step: 0 }
     }
 
     pub(crate) fn has(&self, rule: Rule) -> bool {
@@ -62,6 +64,23 @@ impl World {
                 Delivery::AtLeastOnce => Delivery::ExactlyOnce,
             };
         }
+    }
+
+    /// Now and then a person parks the tasks or clears them, and `dead` loses its oldest.
+    pub(crate) fn park(&mut self) {
+        if self.case.parking_permille > 0 {
+            self.is_parked ^= self.random.happens(self.case.parking_permille);
+            let dead: Vec<LaneId> = self.transit.of(Queue::Dead).map(|lane| lane.id).collect();
+            for lane in dead {
+                let count = self.random.below(3);
+                self.transit.shorten(lane, count);
+            }
+        }
+    }
+
+    /// Whether what would go to this queue now goes to `dead` instead.
+    pub(crate) fn diverts(&self, queue: Queue) -> bool {
+        self.is_parked && matches!(queue, Queue::B | Queue::S) && self.is_full(queue)
     }
 
     /// Whether a process that started at `started` can read the lane: it is there, or it was when that opened it.
