@@ -10,6 +10,7 @@
 //! ```
 //!
 //! What B or S has no room for may be diverted to `dead`, a lane of whoever emitted it.
+//! A and B may move between processes; then T goes along with A.
 //! Arrows that cross a process are lanes of the transit; those inside are calls through memory. Every step is one
 //! atomic effect on what survives a crash (a lane, a record) or one change of memory. A crash drops one process's memory.
 //!
@@ -31,8 +32,12 @@ mod lane;
 mod outbox;
 #[path = "delivery_model/random.rs"]
 mod random;
+#[path = "delivery_model/recovery.rs"]
+mod recovery;
 #[path = "delivery_model/rules.rs"]
 mod rules;
+#[path = "delivery_model/seats.rs"]
+mod seats;
 #[path = "delivery_model/seeds.rs"]
 mod seeds;
 #[path = "delivery_model/stateful.rs"]
@@ -52,6 +57,8 @@ const AT_LEAST_ONCE: Configured = Configured::Always(Delivery::AtLeastOnce);
 const AT_LEAST_ONCE_RING: Case = Case { configured: AT_LEAST_ONCE, crash_permille: 0, ..Case::RING };
 /// With seldom commits, so that much goes out under each record.
 const CHANGING: Case = Case { configured: Configured::Changing, commit_permille: 80, ..Case::HEAVY };
+/// Where only moves, and no crash, can go wrong.
+const STEADY_MOVING: Case = Case { crash_permille: 0, ..Case::MOVING };
 const RECORD_REMOVED: Case = Case { person: Person::RemovesTheRecordOfA, ..Case::HEAVY };
 const QUEUE_REMOVED: Case = Case { person: Person::RemovesTheQueueOfB, ..Case::PLAIN };
 
@@ -206,6 +213,40 @@ fn a_queue_removed_under_its_reader_loses_nothing_because_the_old_files_are_drai
 #[test]
 fn a_stateless_task_fed_by_the_transit_loses_nothing_because_finished_stays_below_listed_work() {
     check_needed(Case::HEAVY, Rule::LowWatermark, Verdict::Lost(0));
+}
+
+#[test]
+fn a_stateful_task_may_move_between_processes_at_any_moment() {
+    check_kept(Case::MOVING);
+    check_kept(Case { crash_permille: 0, ..Case::MOVING });
+    check_kept(Case { fault_permille: 200, bound: 2, parking_permille: 50, ..Case::MOVING });
+    check_kept(Case::MOVING.with_delivery(AT_LEAST_ONCE));
+    check_kept(Case { configured: Configured::Changing, ..Case::MOVING });
+}
+
+#[test]
+fn a_task_moves_safely_because_its_owner_lock_is_taken_before_its_record_is_read() {
+    check_needed(Case::MOVING, Rule::OwnerFirst, Verdict::Lost(0));
+}
+
+#[test]
+fn a_task_moves_safely_because_its_owner_lock_is_released_last() {
+    check_needed(STEADY_MOVING, Rule::OwnerLast, Verdict::Lost(0));
+}
+
+#[test]
+fn a_task_moves_safely_because_the_write_under_way_is_joined() {
+    check_needed(STEADY_MOVING, Rule::WriteJoined, Verdict::Lost(0));
+}
+
+#[test]
+fn a_task_moves_safely_because_what_its_old_process_handles_later_is_void() {
+    check_needed(STEADY_MOVING.with_delivery(AT_LEAST_ONCE), Rule::VoidAfterLast, Verdict::TwoWrite);
+}
+
+#[test]
+fn what_a_stateless_copy_in_the_old_process_holds_moves_with_the_record() {
+    check_needed(STEADY_MOVING, Rule::Pending, Verdict::Lost(0));
 }
 
 #[test]

@@ -45,6 +45,10 @@ pub(crate) struct Case {
     pub(crate) bound: usize,
     /// How many of a thousand steps park B and S or clear them; a parked queue diverts what it has no room for.
     pub(crate) parking_permille: usize,
+    /// How many processes may run each stateful task.
+    pub(crate) places: usize,
+    /// How many of a thousand steps tell the process that runs a task to let it go.
+    pub(crate) moving_permille: usize,
     /// B answers each message to A.
     pub(crate) ring: bool,
     /// In a ring: how many numbers are sent and not yet answered, at most.
@@ -65,6 +69,8 @@ impl Case {
         commit_permille: 400,
         bound: 0,
         parking_permille: 0,
+        places: 1,
+        moving_permille: 0,
         ring: false,
         window: u32::MAX / 2,
         ahead: 3,
@@ -81,6 +87,9 @@ impl Case {
 
     /// Queues that are mostly full, so that much is carried over from record to record.
     pub(crate) const BLOCKED: Self = Self { bound: 2, ..Self::HEAVY };
+
+    /// Tasks that move between three processes all the time.
+    pub(crate) const MOVING: Self = Self { places: 3, moving_permille: 60, bound: 6, ..Self::PLAIN };
 
     /// The same where the queues that are full divert to `dead` for a while, and then block again.
     pub(crate) const DIVERTING: Self = Self { parking_permille: 50, ..Self::BLOCKED };

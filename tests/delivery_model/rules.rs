@@ -35,6 +35,14 @@ pub(crate) enum Rule {
     LaneId,
     /// The files of a queue that was removed are read to their end by the process that has them open.
     DrainOld,
+    /// The owner's lock is taken before the record is read.
+    OwnerFirst,
+    /// It is released after the last record is written.
+    OwnerLast,
+    /// A process that lets a task go waits for the end of the write under way.
+    WriteJoined,
+    /// What a process handles for a task after the task's last record there has no effect: it is listed in that.
+    VoidAfterLast,
     /// A queue's finished positions of a task without state stay below the lowest input that has listed work.
     LowWatermark,
 }

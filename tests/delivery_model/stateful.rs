@@ -17,13 +17,19 @@ use crate::case::Delivery;
 use crate::commit::{Commit, Counts, Entry, LaneKey};
 use crate::lane::{Lane, LaneId, Message, Queue, Tag};
 use crate::outbox::Outbox;
+use crate::recovery::{key_of, position_in, went_out};
 use crate::rules::Rule;
 use crate::world::{MAILBOX, Task, World};
+
+#[path = "leaving.rs"]
+mod leaving;
 
 /// The memory of one process.
 #[derive(Debug)]
 pub(crate) struct Stateful {
     task: Task,
+    /// Which of the processes that may run the task this is.
+    place: usize,
     /// The step at which it started: what was removed before, it cannot open.
     pub(crate) started: usize,
     state: Counts,
@@ -46,6 +52,8 @@ pub(crate) struct Stateful {
     open_lanes: BTreeMap<Queue, LaneId>,
     /// Activations since the last commit began, while that is not yet through.
     ahead: usize,
+    /// The record under way, or the one just written, is the last before it leaves.
+    is_last: bool,
     /// The last append found the queue full.
     pub(crate) is_blocked: bool,
 }
@@ -65,12 +73,12 @@ enum Action {
 
 impl Stateful {
     /// Starts the process: goes on from the record, and sends again what of its outbox is on no lane.
-    pub(crate) fn recover(world: &mut World, task: Task) -> Self {
-        let commit = world.commit(task).clone();
+    pub(crate) fn recover(world: &mut World, task: Task, place: usize, commit: Commit) -> Self {
         let unsent = commit.outbox.iter().filter(|entry| !went_out(world, task, &commit, entry)).copied().collect();
         let outbox = Outbox::open(&commit, unsent);
         Self {
             task,
+            place,
             started: world.step,
             state: commit.state,
             positions: commit.positions,
@@ -87,6 +95,7 @@ impl Stateful {
             open_lanes: BTreeMap::new(),
             ahead: 0,
             is_blocked: false,
+            is_last: false,
         }
     }
 
@@ -269,6 +278,7 @@ impl Stateful {
         let commit = self.to_write.take().expect("the action is there only with a record");
         if world.random.happens(world.case.fault_permille) {
             // The record before holds, and the next commit tries again.
+            self.is_last = false;
             self.to_finish = false;
             return;
         }
@@ -336,6 +346,7 @@ impl Stateful {
     }
 
     fn append_to_lane(&mut self, world: &mut World, entry: Entry, tag: Tag) {
+        world.two_write |= world.locks[self.task as usize].lanes != Some(self.place);
         let lane = self.open(world, entry.target);
         world.transit.append_for(lane, Some(tag), entry.message, entry.queue);
         if !world.has(Rule::TagInRecord) {
@@ -365,27 +376,4 @@ impl Stateful {
         let (queue, started) = (self.task.queue(), self.started);
         world.transit.of(queue).filter(move |lane| world.can_read(lane, started))
     }
-}
-
-fn key_of(world: &World, lane: &Lane) -> LaneKey {
-    if world.has(Rule::LaneId) { LaneKey::Id(lane.id) } else { LaneKey::Writer(lane.writer) }
-}
-
-/// Where to read on: an unknown lane from its finished position, and never below it, for that room has gone.
-fn position_in(positions: &BTreeMap<LaneKey, usize>, world: &World, lane: &Lane) -> usize {
-    positions.get(&key_of(world, lane)).map_or(lane.finished, |position| lane.finished.max(*position))
-}
-
-/// Whether this entry of the record's outbox stands on its lane already: the lane's last tag is not before it.
-fn went_out(world: &mut World, task: Task, commit: &Commit, entry: &Entry) -> bool {
-    let tag = Tag { epoch: commit.epoch, n: commit.n, index: entry.index };
-    let in_dead = world.transit.open(task.writer(), Queue::Dead);
-    if !world.has(Rule::OnlyARecordDiverts) && world.transit.lanes[in_dead].holds(tag) {
-        return true;
-    }
-    let lane = world.transit.open(task.writer(), entry.target);
-    let lane = &world.transit.lanes[lane];
-    let last = if world.has(Rule::TagInRecord) { lane.last_tag() } else { lane.slot_tag };
-    let Some(last) = last.filter(|last| !world.has(Rule::Epoch) || last.epoch == commit.epoch) else { return false };
-    (commit.n, entry.index) <= (last.n, last.index)
 }

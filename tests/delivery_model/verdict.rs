@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
     Miscounted(Task, u32),
     /// This one came out for the first time after a later one.
     OutOfOrder(u32),
+    /// A lane was written by a process that did not hold its lock.
+    TwoWrite,
     /// All tasks waited for each other's room.
     Deadlock,
     /// The run never came to rest.
@@ -31,6 +33,7 @@ pub(crate) enum Verdict {
 pub(crate) fn judge(case: Case, seed: u64) -> (Verdict, u32) {
     let mut chain = Chain::new(case, seed);
     let verdict = match chain.run() {
+        _ if chain.world.two_write => Verdict::TwoWrite,
         Ending::Quiet => judge_output(&chain),
         Ending::Deadlock => Verdict::Deadlock,
         Ending::Stuck => Verdict::Stuck,
