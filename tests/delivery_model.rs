@@ -30,6 +30,8 @@ mod home;
 mod lane;
 #[path = "delivery_model/outbox.rs"]
 mod outbox;
+#[path = "delivery_model/poison.rs"]
+mod poison;
 #[path = "delivery_model/random.rs"]
 mod random;
 #[path = "delivery_model/recovery.rs"]
@@ -59,6 +61,7 @@ const AT_LEAST_ONCE_RING: Case = Case { configured: AT_LEAST_ONCE, crash_permill
 const CHANGING: Case = Case { configured: Configured::Changing, commit_permille: 80, ..Case::HEAVY };
 /// Where only moves, and no crash, can go wrong.
 const STEADY_MOVING: Case = Case { crash_permille: 0, ..Case::MOVING };
+const POISONED: Case = Case { poisoned: true, ..Case::PLAIN };
 const RECORD_REMOVED: Case = Case { person: Person::RemovesTheRecordOfA, ..Case::HEAVY };
 const QUEUE_REMOVED: Case = Case { person: Person::RemovesTheQueueOfB, ..Case::PLAIN };
 
@@ -247,6 +250,25 @@ fn a_task_moves_safely_because_what_its_old_process_handles_later_is_void() {
 #[test]
 fn what_a_stateless_copy_in_the_old_process_holds_moves_with_the_record() {
     check_needed(STEADY_MOVING, Rule::Pending, Verdict::Lost(0));
+}
+
+#[test]
+fn what_ends_three_processes_goes_to_dead_and_the_task_goes_on() {
+    check_kept(POISONED);
+    check_kept(POISONED.with_delivery(AT_LEAST_ONCE));
+    check_kept(Case { places: 3, moving_permille: 60, fault_permille: 200, ..POISONED });
+}
+
+#[test]
+fn no_innocent_input_is_buried_because_it_is_marked_only_while_it_is_handled() {
+    check_needed(POISONED, Rule::MarkedWhileHandled, Verdict::Buried(0));
+}
+
+#[test]
+fn two_poisons_of_one_lane_are_both_buried_because_a_burial_is_recorded_before_more_is_taken() {
+    let seldom = Case { commit_permille: 6, crash_permille: 0, numbers: 24, ..POISONED.with_delivery(AT_LEAST_ONCE) };
+    check_kept(seldom);
+    check_needed(seldom, Rule::BurialRecorded, Verdict::Stuck);
 }
 
 #[test]

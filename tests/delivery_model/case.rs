@@ -49,6 +49,8 @@ pub(crate) struct Case {
     pub(crate) places: usize,
     /// How many of a thousand steps tell the process that runs a task to let it go.
     pub(crate) moving_permille: usize,
+    /// Some numbers end the process of A whenever it handles them.
+    pub(crate) poisoned: bool,
     /// B answers each message to A.
     pub(crate) ring: bool,
     /// In a ring: how many numbers are sent and not yet answered, at most.
@@ -71,6 +73,7 @@ impl Case {
         parking_permille: 0,
         places: 1,
         moving_permille: 0,
+        poisoned: false,
         ring: false,
         window: u32::MAX / 2,
         ahead: 3,

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a lane has one writer; records are only added; `finished` only grows.
 
+use crate::poison::UnderWay;
+
 /// A queue; A, B and S belong to tasks, the next two only gather what comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Queue {
@@ -65,6 +67,7 @@ pub(crate) struct Lane {
     pub(crate) finished: usize,
     /// Below this the records are gone: `dead` dropped them, or somebody read them and their room was used again.
     pub(crate) gone_to: usize,
+    pub(crate) under_way: UnderWay,
     /// Where the last tag stands when the rule that it stands in the record is left out.
     pub(crate) slot_tag: Option<Tag>,
     /// The step at which a person removed the queue's directory.
@@ -138,9 +141,18 @@ impl Transit {
 
     fn make(&mut self, writer: Writer, queue: Queue) -> LaneId {
         let id = self.lanes.len();
-        let records = Vec::new();
-        let (finished, gone_to, slot_tag, removed_at, abandoned_from) = (0, 0, None, None, None);
-        self.lanes.push(Lane { id, writer, queue, records, finished, gone_to, slot_tag, removed_at, abandoned_from });
+        self.lanes.push(Lane {
+            id,
+            writer,
+            queue,
+            records: Vec::new(),
+            finished: 0,
+            gone_to: 0,
+            under_way: UnderWay::default(),
+            slot_tag: None,
+            removed_at: None,
+            abandoned_from: None,
+        });
         id
     }
 }

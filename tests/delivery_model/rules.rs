@@ -43,6 +43,10 @@ pub(crate) enum Rule {
     WriteJoined,
     /// What a process handles for a task after the task's last record there has no effect: it is listed in that.
     VoidAfterLast,
+    /// The word that says which input is under way is set only while the handler runs.
+    MarkedWhileHandled,
+    /// Nothing is taken between a burial and the record that holds it.
+    BurialRecorded,
     /// A queue's finished positions of a task without state stay below the lowest input that has listed work.
     LowWatermark,
 }

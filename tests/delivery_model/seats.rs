@@ -42,6 +42,13 @@ enum Seat {
     Ghost(Stateful),
 }
 
+impl Seat {
+    /// An input ended the process.
+    fn is_dead(&self) -> bool {
+        matches!(self, Self::There(process) if process.is_dead)
+    }
+}
+
 /// All processes that may run one task.
 #[derive(Debug)]
 pub(crate) struct Seats {
@@ -71,15 +78,18 @@ impl Seats {
     pub(crate) fn step(&mut self, world: &mut World) -> bool {
         let place = world.random.below(self.seats.len());
         let was_empty = matches!(self.seats[place], Seat::Empty);
-        if !was_empty && world.random.happens(world.case.crash_permille) {
+        let is_killed = !was_empty && world.random.happens(world.case.crash_permille);
+        if !is_killed {
+            let seat = std::mem::replace(&mut self.seats[place], Seat::Empty);
+            self.seats[place] = self.next(world, place, seat);
+        }
+        let is_dead = is_killed || self.seats[place].is_dead();
+        if is_dead {
             self.seats[place] = Seat::Empty;
             world.release(self.task, place);
             world.late_writes.retain(|(task, of, _)| (*task, *of) != (self.task, place));
-            return true;
         }
-        let seat = std::mem::replace(&mut self.seats[place], Seat::Empty);
-        self.seats[place] = self.next(world, place, seat);
-        false
+        is_dead
     }
 
     fn running(&self) -> impl Iterator<Item = &Stateful> {

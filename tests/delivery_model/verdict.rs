@@ -6,6 +6,7 @@ use crate::case::Case;
 use crate::chain::{Chain, Ending};
 use crate::commit::Counts;
 use crate::lane::Queue;
+use crate::poison::POISON;
 use crate::world::Task;
 
 /// What a run showed; the numbers are messages of the source.
@@ -23,6 +24,8 @@ pub(crate) enum Verdict {
     OutOfOrder(u32),
     /// A lane was written by a process that did not hold its lock.
     TwoWrite,
+    /// This one was taken for poison, and is none.
+    Buried(u32),
     /// All tasks waited for each other's room.
     Deadlock,
     /// The run never came to rest.
@@ -56,8 +59,14 @@ impl Verdict {
 }
 
 fn judge_output(chain: &Chain) -> Verdict {
-    let judges = [lost, twice, miscounted, out_of_order];
+    let judges = [buried, lost, twice, miscounted, out_of_order];
     judges.iter().find_map(|judge| judge(chain)).unwrap_or(Verdict::Kept)
+}
+
+/// What goes to `dead` from A's queue was buried as poison.
+fn buried(chain: &Chain) -> Option<Verdict> {
+    let buried = chain.world.transit.diverted(Queue::A);
+    buried.into_iter().find(|number| !POISON.contains(number)).map(Verdict::Buried)
 }
 
 fn lost(chain: &Chain) -> Option<Verdict> {
@@ -66,7 +75,7 @@ fn lost(chain: &Chain) -> Option<Verdict> {
     let diverted = transit.diverted(Queue::B);
     let mut ends = [Queue::Sink, Queue::Tail].map(|queue| BTreeSet::from_iter(transit.numbers(queue)));
     ends[1].extend(transit.diverted(Queue::S));
-    ends.iter_mut().for_each(|end| end.extend(&diverted));
+    ends.iter_mut().for_each(|end| end.extend(diverted.iter().chain(&transit.diverted(Queue::A))));
     let is_lost = |number: &u32| !may_miss.contains(number) && ends.iter().any(|end| !end.contains(number));
     (0..chain.world.case.numbers).find(is_lost).map(Verdict::Lost)
 }
@@ -76,9 +85,10 @@ fn lost(chain: &Chain) -> Option<Verdict> {
 fn twice(chain: &Chain) -> Option<Verdict> {
     let (sink, before_sink) = (counts(chain, Queue::Sink), counts_of(chain, chain.world.transit.diverted(Queue::B)));
     let (queue, before_queue) = (counts(chain, Queue::S), counts_of(chain, chain.world.transit.diverted(Queue::S)));
+    let buried = counts_of(chain, chain.world.transit.diverted(Queue::A));
     let is_repeated = |number: &u32| {
         let number = *number as usize;
-        sink[number].max(queue[number] + before_queue[number]) + before_sink[number] > 1
+        buried[number] > 1 || sink[number].max(queue[number] + before_queue[number]) + before_sink[number] > 1
     };
     let mut repeated = (0..chain.world.case.numbers).filter(is_repeated);
     let repeated = repeated.find(|number| !chain.excuses.may_repeat.contains(number));
@@ -93,7 +103,9 @@ fn miscounted(chain: &Chain) -> Option<Verdict> {
         let state = &chain.world.commits[task as usize].state;
         let forgotten = |number: &u32| task == Task::A && chain.excuses.forgotten.contains(number);
         let mut judged = (0..chain.world.case.numbers).filter(|n| !may_miss.contains(n) && !forgotten(n));
-        let is_wrong = |number: &u32| state[*number as usize] != handed[*number as usize];
+        let is_poison = |number: &u32| task == Task::A && chain.world.case.poisoned && POISON.contains(number);
+        let expected = |number: &u32| if is_poison(number) { 0 } else { handed[*number as usize] };
+        let is_wrong = |number: &u32| state[*number as usize] != expected(number);
         judged.find(is_wrong).map(|number| Verdict::Miscounted(task, number))
     })
 }
