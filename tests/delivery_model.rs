@@ -30,6 +30,8 @@ mod home;
 mod lane;
 #[path = "delivery_model/outbox.rs"]
 mod outbox;
+#[path = "delivery_model/place.rs"]
+mod place;
 #[path = "delivery_model/poison.rs"]
 mod poison;
 #[path = "delivery_model/random.rs"]
@@ -50,6 +52,7 @@ mod verdict;
 mod world;
 
 use case::{Case, Configured, Delivery, Person};
+use place::Places;
 use rules::Rule;
 use seeds::{check_kept, check_needed};
 use verdict::{Verdict, judge, repeats};
@@ -269,6 +272,39 @@ fn two_poisons_of_one_lane_are_both_buried_because_a_burial_is_recorded_before_m
     let seldom = Case { commit_permille: 6, crash_permille: 0, numbers: 24, ..POISONED.with_delivery(AT_LEAST_ONCE) };
     check_kept(seldom);
     check_needed(seldom, Rule::BurialRecorded, Verdict::Stuck);
+}
+
+#[test]
+fn a_stateless_task_may_change_its_place_while_its_senders_move() {
+    check_kept(Places::CHANGING);
+    check_kept(Places { crash_permille: 0, ..Places::CHANGING });
+    check_kept(Places { reload_permille: 60, ..Places::CHANGING });
+}
+
+#[test]
+fn order_holds_on_the_way_to_another_process_because_memory_is_worked_off_first() {
+    check_needed(Places::CHANGING, Rule::MemoryWorkedOff, Verdict::OutOfOrder(0));
+}
+
+#[test]
+fn order_holds_on_the_way_to_another_process_because_what_follows_something_forwarded_is_forwarded() {
+    check_needed(Places::CHANGING, Rule::ForwardsTheRest, Verdict::OutOfOrder(0));
+}
+
+#[test]
+fn order_holds_on_the_way_back_because_the_senders_lane_is_finished_first() {
+    check_needed(Places::CHANGING, Rule::LaneFinished, Verdict::OutOfOrder(0));
+    check_needed(Places::CHANGING, Rule::LowWatermark, Verdict::OutOfOrder(0));
+}
+
+#[test]
+fn order_holds_on_the_way_back_because_nothing_is_sent_between_the_look_and_the_change() {
+    check_needed(Places::CHANGING, Rule::LookAndChange, Verdict::OutOfOrder(0));
+}
+
+#[test]
+fn order_holds_for_a_sender_that_moves_because_it_begins_at_the_queue() {
+    check_needed(Places::CHANGING, Rule::BeginsAtTheQueue, Verdict::OutOfOrder(0));
 }
 
 #[test]

@@ -47,6 +47,16 @@ pub(crate) enum Rule {
     MarkedWhileHandled,
     /// Nothing is taken between a burial and the record that holds it.
     BurialRecorded,
+    /// A sender appends to the queue of a stateless task only when nothing of its own is left in memory for that.
+    MemoryWorkedOff,
+    /// What stands in memory behind a message that was forwarded to the queue is not handled there.
+    ForwardsTheRest,
+    /// It uses memory only when its lane in that queue is finished to the end.
+    LaneFinished,
+    /// The look at the lane and the change to memory are one step.
+    LookAndChange,
+    /// A sender that starts begins at the queue, wherever that is.
+    BeginsAtTheQueue,
     /// A queue's finished positions of a task without state stay below the lowest input that has listed work.
     LowWatermark,
 }

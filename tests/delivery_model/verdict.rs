@@ -7,6 +7,8 @@ use crate::chain::{Chain, Ending};
 use crate::commit::Counts;
 use crate::lane::Queue;
 use crate::poison::POISON;
+use crate::rules::Rule;
+use crate::seeds::Scenario;
 use crate::world::Task;
 
 /// What a run showed; the numbers are messages of the source.
@@ -42,6 +44,20 @@ pub(crate) fn judge(case: Case, seed: u64) -> (Verdict, u32) {
         Ending::Stuck => Verdict::Stuck,
     };
     (verdict, chain.crashes)
+}
+
+impl Scenario for Case {
+    fn judge(self, seed: u64) -> (Verdict, u32) {
+        judge(self, seed)
+    }
+
+    fn without(self, rule: Rule) -> Self {
+        self.without(rule)
+    }
+
+    fn may_crash(self) -> bool {
+        self.crash_permille > 0
+    }
 }
 
 /// Whether a number came out twice in the run that `seed` gives for `case`, be that allowed or not.
@@ -122,7 +138,8 @@ fn out_of_order(chain: &Chain) -> Option<Verdict> {
     places.into_iter().find_map(|(queue, source)| first_behind(&of_source(queue, source))).map(Verdict::OutOfOrder)
 }
 
-fn first_behind(numbers: &[u32]) -> Option<u32> {
+/// The first number that appears for the first time after a higher one.
+pub(crate) fn first_behind(numbers: &[u32]) -> Option<u32> {
     let (mut seen, mut highest) = (BTreeSet::new(), 0);
     let mut first_appearances = numbers.iter().copied().filter(|number| seen.insert(*number));
     first_appearances.find(|number| {
