@@ -14,6 +14,9 @@
 //! Arrows that cross a process are lanes of the transit; those inside are calls through memory. Every step is one
 //! atomic effect on what survives a crash (a lane, a record) or one change of memory. A crash drops one process's memory.
 //!
+//! Two small worlds stand beside it: a stateless task that changes its place (`place.rs`), and a pool with its
+//! dispatcher (`pool.rs`).
+//!
 //! Not modelled: bytes, checksums and segments (their own tests), what a power cut takes, output that its queue refuses
 //! for good, and a write that fails and leaves its record whole all the same.
 //! The protocol is changed here first.
@@ -34,6 +37,8 @@ mod outbox;
 mod place;
 #[path = "delivery_model/poison.rs"]
 mod poison;
+#[path = "delivery_model/pool.rs"]
+mod pool;
 #[path = "delivery_model/random.rs"]
 mod random;
 #[path = "delivery_model/recovery.rs"]
@@ -53,6 +58,7 @@ mod world;
 
 use case::{Case, Configured, Delivery, Person};
 use place::Places;
+use pool::Pool;
 use rules::Rule;
 use seeds::{check_kept, check_needed};
 use verdict::{Verdict, judge, repeats};
@@ -65,6 +71,8 @@ const CHANGING: Case = Case { configured: Configured::Changing, commit_permille:
 /// Where only moves, and no crash, can go wrong.
 const STEADY_MOVING: Case = Case { crash_permille: 0, ..Case::MOVING };
 const POISONED: Case = Case { poisoned: true, ..Case::PLAIN };
+const STEADY_POOL: Pool = Pool { crash_permille: 0, ..Pool::PLAIN };
+const POISONED_POOL: Pool = Pool { poisoned: true, ..Pool::PLAIN };
 const RECORD_REMOVED: Case = Case { person: Person::RemovesTheRecordOfA, ..Case::HEAVY };
 const QUEUE_REMOVED: Case = Case { person: Person::RemovesTheQueueOfB, ..Case::PLAIN };
 
@@ -305,6 +313,47 @@ fn order_holds_on_the_way_back_because_nothing_is_sent_between_the_look_and_the_
 #[test]
 fn order_holds_for_a_sender_that_moves_because_it_begins_at_the_queue() {
     check_needed(Places::CHANGING, Rule::BeginsAtTheQueue, Verdict::OutOfOrder(0));
+}
+
+#[test]
+fn a_pool_deals_each_input_once_and_loses_nothing() {
+    check_kept(Pool::PLAIN);
+    check_kept(STEADY_POOL);
+    check_kept(Pool { crash_permille: 150, ..Pool::PLAIN });
+    check_kept(POISONED_POOL);
+}
+
+#[test]
+fn a_pool_deals_each_input_once_because_copies_name_it() {
+    check_needed(Pool::PLAIN, Rule::InputTagged, Verdict::Twice(0));
+}
+
+#[test]
+fn a_pool_deals_each_input_once_because_it_finishes_one_before_it_deals_the_next() {
+    check_needed(Pool::PLAIN, Rule::OneAtATime, Verdict::Twice(0));
+}
+
+#[test]
+fn a_pool_loses_nothing_because_an_input_is_appended_before_it_is_finished() {
+    check_needed(Pool::PLAIN, Rule::AppendFirst, Verdict::Lost(0));
+}
+
+#[test]
+fn a_pool_whose_workers_live_handles_nothing_twice_because_messages_are_dealt_again_under_the_lock() {
+    check_needed(STEADY_POOL, Rule::DealtAgainUnderLock, Verdict::Twice(0));
+}
+
+#[test]
+fn a_pool_never_locks_because_a_workers_lock_is_given_back_when_no_other_has_room() {
+    check_needed(STEADY_POOL, Rule::GivenBack, Verdict::Stuck);
+    check_needed(Pool { poisoned: true, ..STEADY_POOL }, Rule::GivenBack, Verdict::Stuck);
+}
+
+#[test]
+fn poison_ends_three_workers_and_no_more_because_a_message_bears_how_many_ended_on_it() {
+    check_kept(Pool { poisoned: true, ..STEADY_POOL });
+    check_needed(Pool { poisoned: true, ..STEADY_POOL }, Rule::EndsTravel, Verdict::NotBuried(0));
+    check_needed(Pool { poisoned: true, ..STEADY_POOL }, Rule::BurialRecorded, Verdict::NotBuried(0));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::rules::Rule;
 use crate::world::World;
 
 /// So many processes end on an input before it is buried.
-const ENDS: u32 = 3;
+pub(crate) const ENDS: u32 = 3;
 /// Numbers on which A ends its process: two of one sender near each other, and one of the other.
 pub(crate) const POISON: [u32; 3] = [8, 10, 21];
 
@@ -39,10 +39,16 @@ impl UnderWay {
 
     /// Whether the input that ends here is not to be handled again.
     pub(crate) fn is_poison(&self, end: usize) -> bool {
-        self.suspect == end && self.ended >= ENDS
+        self.ended_on(end) >= ENDS
     }
 
-    fn count(&mut self, finished: usize) {
+    /// How many processes ended on the input that ends here.
+    pub(crate) fn ended_on(&self, end: usize) -> u32 {
+        if self.suspect == end { self.ended } else { 0 }
+    }
+
+    /// A process opens the queue to consume it.
+    pub(crate) fn count(&mut self, finished: usize) {
         if self.end > finished {
             self.ended = if self.suspect == self.end { self.ended + 1 } else { 1 };
             self.suspect = self.end;

@@ -57,6 +57,18 @@ pub(crate) enum Rule {
     LookAndChange,
     /// A sender that starts begins at the queue, wherever that is.
     BeginsAtTheQueue,
+    /// A copy that a pool deals names the lane and the position of its input.
+    InputTagged,
+    /// It is appended before its input is finished.
+    AppendFirst,
+    /// An input is finished before the next one is appended.
+    OneAtATime,
+    /// A worker's messages are dealt again only by who holds the consumer's lock of its queue.
+    DealtAgainUnderLock,
+    /// The dispatcher gives that lock back when no other worker has room.
+    GivenBack,
+    /// A message that is dealt again bears how many workers ended on it.
+    EndsTravel,
     /// A queue's finished positions of a task without state stay below the lowest input that has listed work.
     LowWatermark,
 }

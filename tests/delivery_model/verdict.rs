@@ -28,6 +28,8 @@ pub(crate) enum Verdict {
     TwoWrite,
     /// This one was taken for poison, and is none.
     Buried(u32),
+    /// On this one more processes ended than need to.
+    NotBuried(u32),
     /// All tasks waited for each other's room.
     Deadlock,
     /// The run never came to rest.
