@@ -254,6 +254,11 @@ fn a_task_moves_safely_because_the_write_under_way_is_joined() {
 }
 
 #[test]
+fn a_task_moves_safely_because_its_lanes_are_given_back_after_its_last_output() {
+    check_needed(STEADY_MOVING, Rule::LanesAfterOutput, Verdict::TwoWrite);
+}
+
+#[test]
 fn a_task_moves_safely_because_what_its_old_process_handles_later_is_void() {
     check_needed(STEADY_MOVING.with_delivery(AT_LEAST_ONCE), Rule::VoidAfterLast, Verdict::TwoWrite);
 }
@@ -345,7 +350,6 @@ fn a_pool_whose_workers_live_handles_nothing_twice_because_messages_are_dealt_ag
 
 #[test]
 fn a_pool_never_locks_because_a_workers_lock_is_given_back_when_no_other_has_room() {
-    check_needed(STEADY_POOL, Rule::GivenBack, Verdict::Stuck);
     check_needed(Pool { poisoned: true, ..STEADY_POOL }, Rule::GivenBack, Verdict::Stuck);
 }
 

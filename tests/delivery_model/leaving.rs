@@ -20,7 +20,8 @@ impl Stateful {
             () if self.panicked => self.roll_back(world),
             () if !self.putting.is_empty() => self.put(world),
             () if self.to_finish && world.random.happens(500) => self.finish(world),
-            () if is_last_written => return self.outbox.appendable(world).is_empty() || world.random.happens(300),
+            () if !self.to_finish && self.may_append(world) && world.random.happens(500) => self.append(world),
+            () if is_last_written => return !self.may_append(world) || world.random.happens(300),
             () if self.to_finish => {}
             () if !self.mailbox.is_empty() && world.random.happens(300) => self.run_stateless(world),
             () => {
@@ -38,5 +39,9 @@ impl Stateful {
             () if !self.mailbox.is_empty() => self.run_stateless(world),
             () => {}
         }
+    }
+
+    fn may_append(&self, world: &World) -> bool {
+        !self.outbox.appendable(world).is_empty()
     }
 }

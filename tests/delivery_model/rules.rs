@@ -39,6 +39,8 @@ pub(crate) enum Rule {
     OwnerFirst,
     /// It is released after the last record is written.
     OwnerLast,
+    /// The locks of its lanes are released after the last append.
+    LanesAfterOutput,
     /// A process that lets a task go waits for the end of the write under way.
     WriteJoined,
     /// What a process handles for a task after the task's last record there has no effect: it is listed in that.

@@ -140,9 +140,10 @@ impl Seats {
 
     /// From here on it takes nothing more.
     fn go(&self, world: &mut World, process: Stateful) -> Seat {
-        if !world.has(Rule::OwnerLast) {
-            world.locks[self.task as usize].owner = None;
-        }
+        let (owner, lanes) = (world.has(Rule::OwnerLast), world.has(Rule::LanesAfterOutput));
+        let locks = &mut world.locks[self.task as usize];
+        locks.owner = locks.owner.filter(|_| owner);
+        locks.lanes = locks.lanes.filter(|_| lanes);
         Seat::Going(process)
     }
 
