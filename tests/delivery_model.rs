@@ -276,6 +276,13 @@ fn what_ends_three_processes_goes_to_dead_and_the_task_goes_on() {
 }
 
 #[test]
+fn all_of_it_at_once_loses_doubles_and_reorders_nothing() {
+    let all = Case { parking_permille: 50, poisoned: true, fault_permille: 100, ..Case::MOVING };
+    check_kept(all);
+    check_kept(Case { configured: Configured::Changing, ..all });
+}
+
+#[test]
 fn no_innocent_input_is_buried_because_it_is_marked_only_while_it_is_handled() {
     check_needed(POISONED, Rule::MarkedWhileHandled, Verdict::Buried(0));
 }
