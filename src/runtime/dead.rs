@@ -4,7 +4,7 @@ use super::office::Office;
 use crate::fields;
 use crate::message::Message;
 use crate::name::QueueName;
-use crate::transit::{Overflow, Settings};
+use crate::transit::{Overflow, POISON, Settings};
 
 /// The queue's name.
 pub const DEAD: &str = "dead";
@@ -18,6 +18,11 @@ pub(super) fn settings() -> Settings {
 
 pub(super) fn queue() -> QueueName {
     QueueName::new(DEAD).expect("`dead` is a name")
+}
+
+/// Why an input is given up that processes ended on.
+pub(super) fn poison() -> String {
+    format!("poison: {POISON} processes ended while they handled it")
 }
 
 /// Puts a message that `task` could not handle into `dead`. If even that fails, the message is printed with the

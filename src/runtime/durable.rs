@@ -19,10 +19,12 @@ use super::shell::Event;
 use crate::name::{LaneName, TaskName};
 use crate::process::{FileError, OwnerLock};
 use crate::store::{Aside, Position, Record, Recovered, StoreError, TaskStore, new_epoch};
-use crate::transit::{Bell, Consumer, Error, LaneId, Reader, Settings, StartOutcome, Taken};
+use crate::transit::{Bell, Consumer, Error, LaneId, Reader, Settings, StartOutcome, Taken, UnderWay};
 
 /// A stateful task's holdings.
 pub(super) struct Durable {
+    /// Where the input under way is noted, of the lane handled last.
+    under_way: Option<UnderWay>,
     /// Taken first and dropped last (fields drop in order).
     pub(super) consumer: Consumer,
     pub(super) bell: Arc<Notify>,
@@ -116,6 +118,7 @@ impl Durable {
         }
         let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent, bell.clone());
         let durable = Self {
+            under_way: None,
             consumer,
             bell,
             ledger: Arc::new(ledger),
@@ -144,6 +147,24 @@ impl Durable {
                 return Ok(None);
             }
             self.batch.extend(self.visit.drain(..));
+        }
+    }
+
+    /// A handler is called with this input: if the process ends before [`returned`](Self::returned), that counts
+    /// against it.
+    pub(super) fn begin(&mut self, place: Place) {
+        if self.under_way.as_ref().is_none_or(|under_way| under_way.lane() != place.lane) {
+            self.under_way = self.consumer.under_way(place.lane);
+        }
+        if let Some(under_way) = &self.under_way {
+            under_way.begin(place.end);
+        }
+    }
+
+    /// The handler has returned, or it panicked.
+    pub(super) fn returned(&self) {
+        if let Some(under_way) = &self.under_way {
+            under_way.done();
         }
     }
 
@@ -259,6 +280,13 @@ impl Durable {
             Err(error) => lines.push(error.to_string()),
         }
         lines
+    }
+}
+
+impl Drop for Durable {
+    /// Its actor was given up in the middle of a handler: the process goes on.
+    fn drop(&mut self) {
+        self.returned();
     }
 }
 

@@ -7,10 +7,36 @@ use tokio::time::Instant;
 use super::actor::Outcome;
 use super::dead;
 use super::delivery::{Course, Origin};
+use super::durable::Place;
 use super::shell::{Input, Shell, Source};
+use crate::message::Message;
 use crate::sdk::Core;
 
 impl Shell {
+    /// A handler is called with `input`.
+    pub(super) fn begin(&mut self, input: &Input) {
+        if let (Some(place), Some(durable)) = (input.place, self.durable()) {
+            durable.begin(place);
+        }
+    }
+
+    /// The handler has returned.
+    pub(super) fn returned(&mut self) {
+        if let Some(durable) = self.durable() {
+            durable.returned();
+        }
+    }
+
+    /// An input that processes ended on is given up.
+    pub(super) fn give_up_poison(&mut self, message: &Message, place: Place) {
+        let reason = dead::poison();
+        self.error(&format!("a message goes to `dead`: {reason}"));
+        dead::bury(&self.setup.office, message, self.setup.name.as_str(), &reason);
+        if let Some(durable) = self.durable() {
+            durable.advance(place);
+        }
+    }
+
     /// Settles an activation: what it asked for takes effect, or its failure is reported and its message goes to
     /// `dead`. Returns whether it panicked.
     pub(super) async fn settle(&mut self, outcome: Outcome, input: Option<Input>, core: &mut Core) -> bool {

@@ -299,6 +299,7 @@ impl Shell {
             };
             let place = Place { lane: taken.lane, end: taken.end, count: taken.count };
             match Message::from_encoded(taken.stamp, taken.body) {
+                Ok(message) if taken.poison => self.give_up_poison(&message, place),
                 Ok(message) => return Some(Input { message, origin: None, place: Some(place) }),
                 Err(error) => {
                     durable.advance(place);

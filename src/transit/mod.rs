@@ -65,6 +65,7 @@ mod source;
 mod status;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 pub use async_bell::AsyncBell;
 pub use bell::Bell;
@@ -79,3 +80,4 @@ pub use sender::Sender;
 pub use settings::{Fsync, Overflow, Settings};
 pub use slot::LaneId;
 pub use status::{LaneStatus, QueueStatus};
+pub use under_way::{POISON, UnderWay};
