@@ -33,9 +33,13 @@ mod ledger;
 mod ledger_tests;
 mod node;
 mod office;
+mod outbox;
+#[cfg(test)]
+mod outbox_tests;
 mod post;
 mod registry;
 mod saving;
+mod sent;
 mod service;
 mod settle;
 mod shell;

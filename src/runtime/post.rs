@@ -28,6 +28,12 @@ pub(super) struct Post {
     scratch: Vec<u8>,
 }
 
+/// What cannot be routed, and why.
+struct Letter {
+    message: Message,
+    reason: String,
+}
+
 struct Run {
     target: Target,
     destination: Destination,
@@ -50,31 +56,38 @@ impl Post {
         course: &Course,
         done: Option<&Listing>,
     ) -> Result<(), PostError> {
-        self.stage_all(emitted);
+        let letters = self.stage_all(emitted);
         match course {
             Course::Task(_) => {
-                self.enter(course, done);
+                self.enter(course, done, letters);
                 Ok(())
             }
-            Course::Process | Course::Queue(_) => self.deliver(course).await,
+            Course::Process | Course::Queue(_) => {
+                for Letter { message, reason } in letters {
+                    dead::bury(&self.office, &message, self.task.as_str(), &reason);
+                }
+                self.deliver(course).await
+            }
         }
     }
 
-    fn stage_all(&mut self, emitted: &mut Vec<Emission>) {
+    /// Stages copies for where the table says; returns what cannot be routed.
+    fn stage_all(&mut self, emitted: &mut Vec<Emission>) -> Vec<Letter> {
         let office = self.office.clone();
         let switchboard = office.switchboard.load();
         // The runs of a backlog may be of an older table, in which the same index meant another queue.
         for run in &mut self.runs[..self.used] {
             run.target = Target::Named(run.destination.queue());
         }
-        let now = time_ns();
+        let (now, mut letters) = (time_ns(), Vec::new());
         for emission in emitted.drain(..) {
             let message = match emission {
                 Emission::New(fields) => self.message(fields, now),
                 Emission::Route(message) => message,
             };
-            self.stage(&switchboard, message);
+            letters.extend(self.stage(&switchboard, message).err());
         }
+        letters
     }
 
     fn message(&self, mut fields: Map, now: u64) -> Message {
@@ -84,7 +97,7 @@ impl Post {
         Message::stamped(Stamp::at(now), fields)
     }
 
-    fn stage(&mut self, switchboard: &Switchboard, message: Message) {
+    fn stage(&mut self, switchboard: &Switchboard, message: Message) -> Result<(), Letter> {
         let (runs, used) = (&mut self.runs, &mut self.used);
         let routed = switchboard.table().route(message, |target, message| {
             let run = match runs[..*used].iter().position(|run| run.target == target) {
@@ -93,16 +106,21 @@ impl Post {
             };
             runs[run].messages.push_back(message);
         });
-        if let Err(error) = routed {
+        routed.map(drop).map_err(|error| {
             tracing::error!(task = self.task.as_str(), "{error}");
-            dead::bury(&self.office, &error.message, self.task.as_str(), &error.to_string());
-        }
+            let reason = error.to_string();
+            Letter { message: error.message, reason }
+        })
     }
 
     /// Enters the staged copies into the ledger of the course, and hands over what the mailboxes take now.
-    fn enter(&mut self, course: &Course, done: Option<&Listing>) {
+    fn enter(&mut self, course: &Course, done: Option<&Listing>, letters: Vec<Letter>) {
         let Course::Task(ledger) = course else { return };
         let (mut copies, mut output) = (Vec::new(), Vec::new());
+        output.extend(letters.iter().map(|Letter { message, reason }| Output {
+            queue: dead::queue(),
+            message: dead::letter(message, self.task.as_str(), reason),
+        }));
         for run in &mut self.runs[..self.used] {
             match &run.destination {
                 Destination::Mailbox(task, _) => {
@@ -114,8 +132,8 @@ impl Post {
                 }
             }
         }
-        let Entered { listings, refused } = ledger.enter(done, &copies, output);
-        let mut listings = listings.into_iter();
+        let mut entered = ledger.enter(done, &copies, output);
+        let mut listings = std::mem::take(&mut entered.listings).into_iter();
         for run in &mut self.runs[..self.used] {
             for message in run.messages.drain(..) {
                 // A void activation has no listings: its copies are dropped with it.
@@ -123,9 +141,7 @@ impl Post {
                 run.batch.push_back(Delivery { message, origin: Some(Origin::Task(listing)) });
             }
         }
-        for (output, reason) in refused {
-            self.refuse(&output.queue, &output.message, &reason);
-        }
+        self.not_even_dead(entered);
         self.push_backlog();
     }
 
@@ -190,8 +206,13 @@ impl Post {
         let Some(Origin::Task(listing)) = origin else { return };
         let output = Output { queue: queue.clone(), message };
         let entered = listing.ledger().enter(Some(&listing), &[], vec![output]);
+        self.not_even_dead(entered);
+    }
+
+    /// What not even `dead` takes is printed, so that it can be found in the log.
+    pub(super) fn not_even_dead(&self, entered: Entered) {
         for (output, reason) in entered.refused {
-            self.refuse(queue, &output.message, &reason);
+            self.refuse(&output.queue, &output.message, &reason);
         }
     }
 

@@ -298,14 +298,20 @@ impl Shell {
                 }
             };
             let place = Place { lane: taken.lane, end: taken.end, count: taken.count };
+            let left_out = durable.is_left_out(place);
             match Message::from_encoded(taken.stamp, taken.body) {
-                Ok(message) if taken.poison => self.give_up_poison(&message, place),
+                // The reason was noted when it was left out.
+                Ok(message) if left_out => self.give_up(&message, place, ""),
+                Ok(message) if taken.poison => {
+                    let reason = dead::poison();
+                    self.error(&format!("a message goes to `dead`: {reason}"));
+                    self.give_up(&message, place, &reason);
+                }
                 Ok(message) => return Some(Input { message, origin: None, place: Some(place) }),
                 Err(error) => {
-                    durable.advance(place);
                     self.error(&format!("its queue held a message that cannot be read: {error}"));
                     let nothing = Message::stamped(taken.stamp, Map::new());
-                    dead::bury(&self.setup.office, &nothing, self.setup.name.as_str(), &error.to_string());
+                    self.give_up(&nothing, place, &error.to_string());
                 }
             }
         }

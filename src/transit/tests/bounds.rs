@@ -154,3 +154,29 @@ fn a_consumer_that_stands_at_the_end_of_a_recycled_segment_finds_the_next() {
     assert_eq!(drain(&mut consumer).len(), 510);
     assert_eq!(consumer.incidents(), []);
 }
+
+#[test]
+fn drop_oldest_keeps_the_file_of_the_last_tag_but_not_its_messages() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| (settings.max_messages, settings.overflow) = (100, Overflow::DropOldest));
+    let sender = fixture.transit.sender(&fixture.queue, &lane("task:A")).unwrap();
+    let tag = |n| Some(Tag { epoch: 1, n, index: 1 });
+    let last = || fixture.transit.last_tag(&fixture.queue, &lane("task:A")).unwrap();
+    for n in 1..=3 {
+        sender.append(&Outgoing { tag: tag(n), ..out(b"tagged") }).unwrap();
+        append_numbers(&sender, 0..500);
+        assert_eq!(last(), tag(n), "what was dropped is still told of");
+        assert!(fixture.files().len() <= 6, "{:?}", fixture.files());
+    }
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    assert!(taken.len() >= 75 && taken.len() <= 100 && taken.iter().all(|taken| taken.tag.is_none()));
+    assert!(matches!(&consumer.incidents()[..], [Incident::Gap { dropped: true, messages, .. }] if *messages > 1400));
+    finish_all(&mut consumer, &taken);
+    drop(sender);
+    let again = fixture.transit.sender(&fixture.queue, &lane("task:A")).unwrap();
+    append_numbers(&again, 0..500);
+    assert_eq!(last(), tag(3));
+    let held = fixture.transit.status(&fixture.queue).unwrap().unwrap().messages;
+    assert_eq!(drain(&mut consumer).len() as u64, held);
+}
