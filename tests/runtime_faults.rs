@@ -237,3 +237,39 @@ async fn a_sender_that_could_not_ring_leaves_nobody_asleep() {
     }
     world.stop().await;
 }
+
+#[tokio::test]
+async fn nobody_waits_for_a_parked_queue_and_what_does_not_fit_is_in_dead() {
+    let mut world = World::new(&[("Parks", false), ("ParksState", true)]).await;
+    for target in ["parked", "parked_state"] {
+        let settings = Settings { max_messages: 1, ..Settings::default() };
+        world.transit.set_settings(&queue(target), &settings).unwrap();
+    }
+    let route = |from: &str, to: &str| format!("(match: (source: \"{from}\"), forwards: [(qname: \"{to}\")])");
+    let routes = [route("Parks", "parked"), route("ParksState", "parked_state")].join(", ");
+    let entry = "word: \"sent\", emits: 3";
+    let save = "delivery: \"exactly_once\", intervals: (save_state: 0.001)";
+    world.apply(&format!("(Parks: ({entry}), ParksState: ({entry}, {save}), Router: (routes: [{routes}]))")).await;
+    // Both wait for room by now: the queue is parked under way.
+    world.send("Parks", 1);
+    world.send("ParksState", 2);
+    side("Parks").hear_word("sent").await;
+    side("ParksState").hear_word("sent").await;
+    let mut dead = world.consume("dead");
+    for target in ["parked", "parked_state"] {
+        while world.transit.status(&queue(target)).unwrap().is_none_or(|status| status.messages == 0) {
+            tokio::task::yield_now().await;
+        }
+        world.transit.set_parked(&queue(target), true).unwrap();
+    }
+    let mut letters = Vec::new();
+    while letters.len() < 4 {
+        letters.extend(numbers(&mut dead));
+        tokio::task::yield_now().await;
+    }
+    letters.sort_unstable();
+    assert_eq!(letters, [10_001, 10_002, 20_001, 20_002]);
+    assert_eq!(numbers(&mut world.consume("parked")), [10_000]);
+    assert_eq!(numbers(&mut world.consume("parked_state")), [20_000]);
+    world.stop().await;
+}

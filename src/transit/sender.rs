@@ -52,8 +52,8 @@ impl Sender {
     pub fn diverting_room(&self) -> Option<Room> {
         let writer = self.shared.writer();
         let index = &writer.queue().index;
-        let settings = index.settings();
-        let refusal = AppendError::DeadLetter { queue: self.shared.queue.clone() };
+        let settings = index.settings_now();
+        let refusal = AppendError::DeadLetter { queue: self.shared.queue.clone(), parked: index.is_parked() };
         (settings.overflow == Overflow::DeadLetter).then(|| Room::of(&settings, index.held(), refusal))
     }
 

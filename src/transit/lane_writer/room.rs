@@ -9,7 +9,7 @@ use super::{LaneWriter, Stop};
 impl LaneWriter {
     /// Counts what all lanes hold, sets the ceilings by it, or does what overflow says.
     pub(super) fn make_room(&mut self, size: usize, body: usize) -> Result<(), Stop> {
-        let settings = self.queue.index.settings();
+        let settings = self.queue.index.settings_now();
         if body as u64 > settings.max_bytes || body > MAX_BODY {
             let max_bytes = settings.max_bytes.min(MAX_BODY as u64);
             let (queue, bytes) = (self.queue.name.clone(), body as u64);
@@ -47,7 +47,10 @@ impl LaneWriter {
         match settings.overflow {
             Overflow::Block => Err(full().into()),
             Overflow::DropNewest => Err(AppendError::DroppedNewest { queue }.into()),
-            Overflow::DeadLetter => Err(AppendError::DeadLetter { queue }.into()),
+            Overflow::DeadLetter => {
+                let parked = self.queue.index.is_parked();
+                Err(AppendError::DeadLetter { queue, parked }.into())
+            }
             // Where other lanes hold everything, there is nothing of ours to drop.
             Overflow::DropOldest => {
                 if self.drop_oldest()? {

@@ -180,3 +180,55 @@ fn drop_oldest_keeps_the_file_of_the_last_tag_but_not_its_messages() {
     let held = fixture.transit.status(&fixture.queue).unwrap().unwrap().messages;
     assert_eq!(drain(&mut consumer).len() as u64, held);
 }
+
+#[test]
+fn a_parked_queue_takes_what_fits_and_diverts_the_rest_for_senders_of_all_processes() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| settings.max_messages = 5);
+    let near = fixture.sender();
+    let other = Transit::open(fixture.directory.path()).unwrap();
+    let far = other.sender(&fixture.queue, &lane("process:far")).unwrap();
+    append_numbers(&near, 0..5);
+    assert!(matches!(far.append(&out(b"x")), Err(AppendError::Full { .. })));
+    other.set_parked(&fixture.queue, true).unwrap();
+    for sender in [&near, &far] {
+        let refusal = sender.append(&out(b"x")).unwrap_err();
+        assert!(matches!(refusal, AppendError::DeadLetter { parked: true, .. }), "{refusal}");
+        assert!(refusal.to_string().contains("nobody will read it for now"), "{refusal}");
+    }
+    let status = fixture.transit.status(&fixture.queue).unwrap().unwrap();
+    assert!(status.parked && status.settings.overflow == Overflow::Block, "what the user set stays");
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    finish_all(&mut consumer, &taken);
+    append_numbers(&far, 5..10);
+    fixture.transit.set_parked(&fixture.queue, false).unwrap();
+    assert!(matches!(far.append(&out(b"x")), Err(AppendError::Full { .. })));
+    assert_eq!(bodies(&drain(&mut consumer)), numbers(5..10));
+}
+
+#[test]
+fn a_parked_queue_that_drops_goes_on_dropping() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| (settings.max_messages, settings.overflow) = (5, Overflow::DropNewest));
+    fixture.transit.set_parked(&fixture.queue, true).unwrap();
+    let sender = fixture.sender();
+    append_numbers(&sender, 0..5);
+    assert!(matches!(sender.append(&out(b"x")), Err(AppendError::DroppedNewest { .. })));
+}
+
+#[test]
+fn the_room_of_a_queue_that_diverts_is_what_its_appends_find() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| (settings.max_messages, settings.max_bytes) = (5, 100_000));
+    let sender = fixture.sender();
+    assert!(sender.diverting_room().is_none(), "a queue that blocks diverts nothing");
+    fixture.transit.set_parked(&fixture.queue, true).unwrap();
+    let mut room = sender.diverting_room().unwrap();
+    assert!(room.takes(&[0; 100_000]), "an empty queue takes one message of any permitted size");
+    assert!(!room.takes(b""));
+    append_numbers(&sender, 0..2);
+    let mut room = sender.diverting_room().unwrap();
+    assert!(!room.takes(&[0; 100_000]) && room.takes(b"") && room.takes(b"") && room.takes(b""));
+    assert!(!room.takes(b""));
+}
