@@ -45,6 +45,7 @@ mod settle;
 mod shell;
 mod switchboard;
 mod timers;
+mod waits;
 mod watch;
 mod watermark;
 
@@ -53,3 +54,4 @@ pub use dead::{DEAD, WHY};
 pub use guard::install_panic_hook;
 pub use node::{Node, NodeOptions, Wanted};
 pub use registry::{Registry, RegistryError, TaskKind};
+pub use waits::Wait;

@@ -80,6 +80,10 @@ pub(super) enum Put {
 /// What became of what was sealed.
 #[derive(Default)]
 pub(super) struct Appended {
+    /// Whether it was tried; else what was full may still be.
+    pub(super) tried: bool,
+    /// The queues without room, and whether some went there before that.
+    pub(super) full: BTreeMap<QueueName, bool>,
     /// Why something is left, if it is.
     pub(super) waits: Option<AppendRefusal>,
     /// Letters that `dead` refuses for good, with the reason.
@@ -221,10 +225,14 @@ impl Outbox {
     pub(super) fn append_sealed(&mut self) -> Appended {
         let mut appended = Appended::default();
         // A record that is being written counts on what its lanes lack.
-        if self.unsure || self.sealed == 0 {
+        if self.unsure {
             return appended;
         }
-        let (mut left, mut blocked) = (VecDeque::new(), HashSet::new());
+        appended.tried = true;
+        if self.sealed == 0 {
+            return appended;
+        }
+        let (mut left, mut blocked, mut moved) = (VecDeque::new(), HashSet::new(), HashSet::new());
         for _ in 0..self.sealed {
             let Some(mut entry) = self.entries.pop_front() else { break };
             // Each queue keeps its order; one that is full holds up no other.
@@ -235,7 +243,10 @@ impl Outbox {
             }
             let tag = Tag { epoch: self.epoch, n: self.n, index: entry.kept.index };
             match self.append(&entry.kept, tag) {
-                Ok(()) | Err(AppendRefusal::Dropped(_)) => self.bytes -= entry.kept.body.len(),
+                Ok(()) | Err(AppendRefusal::Dropped(_)) => {
+                    self.bytes -= entry.kept.body.len();
+                    moved.insert(entry.kept.queue);
+                }
                 Err(AppendRefusal::Never(reason)) if entry.kept.queue == dead::queue() => {
                     self.bytes -= entry.kept.body.len();
                     appended.refused.push((entry.kept, reason));
@@ -245,6 +256,8 @@ impl Outbox {
                     if let AppendRefusal::Never(reason) = &refusal {
                         entry.refused = Some(reason.clone());
                         self.refused += 1;
+                    } else if matches!(refusal, AppendRefusal::NotNow { fault: false, .. }) {
+                        appended.full.insert(entry.kept.queue.clone(), moved.contains(&entry.kept.queue));
                     }
                     appended.waits = Some(refusal);
                     left.push_back(entry);

@@ -2,7 +2,7 @@
 //!
 //! Copies for one destination go out together, in order; between destinations there is no order to keep.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::dead;
@@ -10,6 +10,7 @@ use super::delivery::{Course, Delivery, Origin};
 use super::ledger::{Entered, Ledger, Listing, Output};
 use super::office::{FULL_REPORT, Office, PostError};
 use super::switchboard::{Destination, Switchboard};
+use super::waits::{OutputWaits, Waits};
 use crate::mailbox::{Closed, Mailbox};
 use crate::message::{Message, PREVIOUS_SOURCE, SOURCE, Stamp, time_ns};
 use crate::name::{QueueName, TaskName};
@@ -26,6 +27,8 @@ pub(super) struct Post {
     runs: Vec<Run>,
     used: usize,
     scratch: Vec<u8>,
+    /// Mailboxes that have no room for the copies that are staged.
+    full: OutputWaits,
 }
 
 /// What cannot be routed, and why.
@@ -45,7 +48,7 @@ struct Run {
 impl Post {
     pub(super) fn new(office: Arc<Office>, task: TaskName) -> Self {
         let source = Value::Text(Text::from(task.as_str()));
-        Self { office, task, source, runs: Vec::new(), used: 0, scratch: Vec::new() }
+        Self { office, task, source, runs: Vec::new(), used: 0, scratch: Vec::new(), full: OutputWaits::default() }
     }
 
     /// Sends `emitted`, in order, in the given course; `done` is the listed copy that was handled by it. In the
@@ -147,14 +150,17 @@ impl Post {
 
     /// Hands over what the mailboxes take now.
     pub(super) fn push_backlog(&mut self) {
-        let mut closed = Vec::new();
+        let (mut closed, mut full) = (Vec::new(), BTreeMap::new());
         for run in &mut self.runs[..self.used] {
-            if let Destination::Mailbox(task, mailbox) = &run.destination
-                && mailbox.push(&mut run.batch).is_err()
-            {
+            let Destination::Mailbox(task, mailbox) = &run.destination else { continue };
+            let before = run.batch.len();
+            if mailbox.push(&mut run.batch).is_err() {
                 closed.push((task.queue(), std::mem::take(&mut run.batch)));
+            } else if !run.batch.is_empty() {
+                full.insert(task.queue(), run.batch.len() < before);
             }
         }
+        self.full.are(&full, &self.office.waits, &self.task);
         for (queue, batch) in closed {
             batch.into_iter().for_each(|delivery| self.forward(&queue, delivery));
         }
@@ -248,7 +254,7 @@ impl Post {
         let batch = &mut self.runs[number].batch;
         let origin = || if let Course::Queue(token) = course { Some(Origin::Queue(token.copy())) } else { None };
         batch.extend(messages.drain(..).map(|message| Delivery { message, origin: origin() }));
-        if push_all(&self.task, task, mailbox, batch).await.is_ok() {
+        if push_all(&self.office.waits, &self.task, task, mailbox, batch).await.is_ok() {
             return Ok(());
         }
         // The task has left: its copies go to its queue.
@@ -277,7 +283,7 @@ impl Post {
 
     async fn append(&mut self, queue: &QueueName, message: &Message, course: &Course) -> Result<(), PostError> {
         debug_assert!(!matches!(course, Course::Task(_)), "a stateful task's output goes through its ledger");
-        match self.office.append_waiting(queue, message, &mut self.scratch).await {
+        match self.office.append_waiting(&self.task, queue, message, &mut self.scratch).await {
             Err(PostError::Refused(reason)) => {
                 self.refuse(queue, message, &reason);
                 Ok(())
@@ -312,6 +318,7 @@ fn find_or_begin_run(runs: &mut Vec<Run>, used: &mut usize, target: Target, swit
 
 /// Pushes a batch, waiting for room; a wait that lasts is told, for it may be a circle of tasks that all wait.
 async fn push_all(
+    waits: &Waits,
     from: &TaskName,
     to: &TaskName,
     mailbox: &Mailbox<Delivery>,
@@ -322,6 +329,7 @@ async fn push_all(
         return Ok(());
     }
     // Waiting is the exception: an actor holds no room for it.
+    let _waiting = waits.begin(from, &to.queue());
     Box::pin(push_waiting(from, to, mailbox, batch)).await
 }
 

@@ -143,6 +143,9 @@ impl Shell {
 
     /// Output that found no room waits; what its queue refuses for good goes to `dead`.
     pub(super) fn outbox_appended(&mut self, appended: Appended) {
+        if appended.tried {
+            self.full.are(&appended.full, &self.setup.office.waits, &self.setup.name);
+        }
         if let Some(AppendRefusal::NotNow { reason, fault: true }) = appended.waits {
             self.fault(format!("its output waits: {reason}"));
         }

@@ -22,6 +22,7 @@ use super::durable::{Durable, Place};
 use super::handle::{Changed, Counters, Order, Setup};
 use super::post::Post;
 use super::timers::Timers;
+use super::waits::OutputWaits;
 use super::watch::Turn;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
@@ -54,6 +55,8 @@ pub(crate) struct Shell {
     /// The commit after a panic comes before the next tick, lest a tick that always panics undoes all progress.
     pub(super) commit_first: bool,
     pub(super) last_fault: Option<String>,
+    /// Queues that have no room for what is in the outbox.
+    pub(super) full: OutputWaits,
     next_look_after: Instant,
     /// What the last look found.
     last_look: Vec<String>,
@@ -131,6 +134,7 @@ impl Shell {
             spoiled: false,
             commit_first: false,
             last_fault: None,
+            full: OutputWaits::default(),
             next_look_after: now,
             last_look: Vec::new(),
             take_again: None,

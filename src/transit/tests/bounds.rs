@@ -232,3 +232,20 @@ fn the_room_of_a_queue_that_diverts_is_what_its_appends_find() {
     assert!(!room.takes(&[0; 100_000]) && room.takes(b"") && room.takes(b"") && room.takes(b""));
     assert!(!room.takes(b""));
 }
+
+#[test]
+fn a_bound_is_passed_by_at_most_one_segment_for_each_lane_that_is_written() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| settings.max_messages = 1000);
+    let names = ["process:a", "process:b", "process:c"];
+    let senders = names.map(|name| fixture.transit.sender(&fixture.queue, &lane(name)).unwrap());
+    let mut open = vec![true; senders.len()];
+    while open.contains(&true) {
+        for (sender, open) in senders.iter().zip(&mut open) {
+            *open = *open && sender.append(&out(&[7; 16])).is_ok();
+        }
+    }
+    let messages = fixture.transit.status(&fixture.queue).unwrap().unwrap().messages;
+    // A record has 56 bytes, and these lanes' segments 16 KiB.
+    assert!((1000..=1000 + 3 * 292).contains(&messages), "{messages}");
+}
