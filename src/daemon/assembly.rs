@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{Config, Framework, PathFault, ROUTER, ValuePath, did_you_mean};
 use crate::name::TaskName;
 use crate::router::RoutingTable;
-use crate::runtime::{Registry, TaskKind, Wanted};
+use crate::runtime::{Registry, Role, TaskKind, Wanted};
 use crate::value::Map;
 
 /// A config that can be applied.
@@ -50,7 +50,7 @@ impl Assembly {
                 faults.extend(found.into_iter().map(|fault| entry.fault_of(name, fault)));
             }
             let (own, framework) = (Arc::new(entry.own.clone()), Arc::new(entry.framework.clone()));
-            wanted.insert(name.clone(), Wanted { kind, own, framework });
+            wanted.insert(name.clone(), Wanted { kind, own, framework, role: Role::Home });
         }
         let table = match RoutingTable::compile(&config.router) {
             Ok(table) => table,
@@ -77,7 +77,7 @@ impl Surroundings<'_> {
             }
             if let Some(kind) = self.registry.resolve(&name, self.prefixes).filter(TaskKind::runs_without_config) {
                 let (own, framework) = (Arc::new(Map::new()), Arc::new(Framework::default()));
-                wanted.insert(name, Wanted { kind, own, framework });
+                wanted.insert(name, Wanted { kind, own, framework, role: Role::Home });
             }
         }
     }

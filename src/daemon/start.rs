@@ -72,12 +72,12 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
         state_dir: state_dir.clone(),
         process: process_name(&state_dir),
         description: format!("pid {}, state directory {}", std::process::id(), state_dir.display()),
-        control_queue: options.control_queue.clone(),
+        control_queue: Some(options.control_queue.clone()),
     };
     events.changed = config_file.as_mut().map(ConfigFile::watch);
     events.lines = options.lines.take();
     let (node, inbox) = Node::start(node_options).await?;
-    events.inbox = Some(inbox);
+    events.inbox = inbox;
     let mut daemon = Daemon::new(node, registry, transit, options, config_file);
     if let Err(faults) = daemon.first(document).await {
         daemon.stop(PATIENCE).await;

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use super::commit::Committer;
 use super::handle::Order;
-use super::ledger::{Appended, Ledger, Sent};
+use super::ledger::{Appended, Ledger};
 use super::office::Office;
+use super::sent::Sent;
 use super::shell::Event;
 use crate::name::{LaneName, TaskName};
 use crate::process::{FileError, OwnerLock};
@@ -259,6 +260,13 @@ impl Durable {
             Err(error) => lines.push(error.to_string()),
         }
         lines
+    }
+}
+
+impl Drop for Durable {
+    /// However the actor ends, the lanes go back before the owner's lock: copies in mailboxes hold the ledger longer.
+    fn drop(&mut self) {
+        self.ledger.release();
     }
 }
 

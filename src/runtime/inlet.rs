@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::dead;
 use super::delivery::{Delivery, Origin};
 use super::office::Office;
+use super::patience::Patience;
 use super::watermark::Watermark;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
@@ -66,8 +68,10 @@ struct Inlet {
     served: BTreeMap<QueueName, Box<Served>>,
     /// Where the turn of looking after them stands.
     looked_after: Option<QueueName>,
-    /// Queues that another process consumes; tried again each second.
+    /// Queues that another process consumes; tried again soon, and later each second.
     waiting: HashMap<QueueName, Waiting>,
+    /// When the first of these is tried again.
+    next_try: Option<Instant>,
     quiet: bool,
 }
 
@@ -84,6 +88,8 @@ struct Served {
 struct Waiting {
     settings: Settings,
     mailbox: Arc<Mailbox<Delivery>>,
+    patience: Patience,
+    next: Instant,
     reported: bool,
 }
 
@@ -93,7 +99,17 @@ impl InletHandle {
         // Some requests ahead of an inlet that is in the middle of a visit.
         let (tx, rx) = mpsc::channel(64);
         let (rung, served, waiting) = (Arc::default(), BTreeMap::new(), HashMap::new());
-        let inlet = Inlet { office, bell, description, rung, served, looked_after: None, waiting, quiet: false };
+        let inlet = Inlet {
+            office,
+            bell,
+            description,
+            rung,
+            served,
+            looked_after: None,
+            waiting,
+            next_try: None,
+            quiet: false,
+        };
         tokio::spawn(inlet.run(rx));
         Self(tx)
     }
@@ -138,9 +154,10 @@ impl InletHandle {
 
 impl Inlet {
     async fn run(mut self, mut requests: mpsc::Receiver<InletRequest>) {
-        let mut retry = tokio::time::interval(Duration::from_secs(1));
+        let mut look = tokio::time::interval(Duration::from_secs(1));
         let rung = self.rung.clone();
         loop {
+            let next_try = self.next_try.unwrap_or_else(Instant::now);
             tokio::select! {
                 request = requests.recv() => match request {
                     None => return self.visit_all(),
@@ -156,7 +173,8 @@ impl Inlet {
                         self.visit(&queue);
                     }
                 }
-                _ = retry.tick() => self.retry(),
+                () = tokio::time::sleep_until(next_try), if self.next_try.is_some() => self.try_again(),
+                _ = look.tick() => self.look_after_some(),
             }
         }
     }
@@ -165,7 +183,16 @@ impl Inlet {
         match request {
             InletRequest::Serve { queue, settings, mailbox } => {
                 let predecessor = self.served.contains_key(&queue);
-                self.waiting.insert(queue.clone(), Waiting { settings, mailbox, reported: predecessor });
+                self.waiting.insert(
+                    queue.clone(),
+                    Waiting {
+                        settings,
+                        mailbox,
+                        patience: Patience::default(),
+                        next: Instant::now(),
+                        reported: predecessor,
+                    },
+                );
                 self.open(&queue);
             }
             InletRequest::Pause { queue } => {
@@ -213,15 +240,26 @@ impl Inlet {
                 );
                 self.visit(queue);
             }
-            Err(error) => report_once(&mut waiting.reported, queue, &error),
+            Err(error) => {
+                waiting.next = Instant::now() + waiting.patience.pause();
+                self.next_try = Some(self.next_try.map_or(waiting.next, |at| at.min(waiting.next)));
+                let on_its_way = matches!(error, Error::ConsumedBy { .. }) && !waiting.patience.is_long();
+                if !on_its_way {
+                    report_once(&mut waiting.reported, queue, &error);
+                }
+            }
         }
     }
 
-    fn retry(&mut self) {
-        for queue in self.waiting.keys().cloned().collect::<Vec<_>>() {
+    /// Tries again for those queues whose time has come.
+    fn try_again(&mut self) {
+        let now = Instant::now();
+        let due = self.waiting.iter().filter(|(_, waiting)| waiting.next <= now);
+        let due: Vec<_> = due.map(|(queue, _)| queue.clone()).collect();
+        self.next_try = self.waiting.values().map(|waiting| waiting.next).filter(|next| *next > now).min();
+        for queue in due {
             self.open(&queue);
         }
-        self.look_after_some();
     }
 
     /// Looks after the next [`LOOKS`] queues, in turn.
@@ -278,7 +316,7 @@ impl Served {
             let token = self.watermark.begin(taken.lane, taken.end, taken.count);
             match Message::from_encoded(taken.stamp, taken.body) {
                 Ok(message) => {
-                    let delivery = Delivery { message, origin: Some(Origin::Queue(token)) };
+                    let delivery = Delivery { message, origin: Some(Origin::Input(token)) };
                     if self.mailbox.push_unbounded(delivery).is_err() {
                         // The task is leaving: the input stays unfinished and is handed out at the next start.
                         tracing::debug!("queue {}: its task has ended", self.consumer.queue());

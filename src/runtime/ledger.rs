@@ -11,17 +11,23 @@
 //! appended only between two writes, so a record that carries it over holds what its lane lacks. Nobody waits in
 //! here: output that finds no room goes to the outbox, and a commit goes on.
 
+mod way;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::delivery::{Delivery as Copy, Origin};
+use super::neighbour::Neighbour;
 use super::office::AppendRefusal;
+use super::sent::Sent;
+use super::switchboard::Destination;
 use crate::config::Delivery;
 use crate::message::Message;
 use crate::name::{LaneName, QueueName, TaskName};
 use crate::store::{OutboxEntry, OutputMark, PendingEntry, Record};
-use crate::transit::{AppendError, Error, Outgoing, Sender, Tag, Transit};
+use crate::transit::{AppendError, Outgoing, Sender, Tag, Transit};
 
 /// More than this in the outbox, and the task takes no input until a commit made room: some thousand messages keep
 /// a sender busy while a record is written, and a record stays small.
@@ -49,6 +55,11 @@ struct Inner {
     n: u64,
     index: u64,
     senders: HashMap<QueueName, Sender>,
+    /// Stateless tasks of this process to which copies go through memory: neither the outbox nor our lane in their
+    /// queue held anything for them when that began.
+    memory: HashMap<QueueName, Arc<Neighbour>>,
+    /// The one of these that was sent to last: nearly always the next, too.
+    latest: Option<Arc<Neighbour>>,
     /// What the last record said of queues that were not written to since.
     marks: BTreeMap<QueueName, OutputMark>,
     /// Entries of the newest written record, then what came since its snapshot.
@@ -72,18 +83,25 @@ pub(super) struct Listing {
     generation: u64,
 }
 
-/// What an activation emitted to the transit.
-pub(super) struct Output {
-    pub(super) queue: QueueName,
+/// What an activation emitted, and where that goes by the routes: the lane and the outbox have a say, too.
+pub(super) struct Emitted {
+    pub(super) to: Destination,
     pub(super) message: Message,
 }
 
 /// What became of an activation that entered.
 pub(super) struct Entered {
-    /// Its copies' listings, in order; none if the activation was void.
-    pub(super) listings: Vec<Listing>,
+    /// Its copies for tasks of this process, in order; none if the activation was void.
+    pub(super) copies: Vec<(Arc<Neighbour>, Copy)>,
     /// Output that its queue refuses for good, with the reason.
-    pub(super) refused: Vec<(Output, String)>,
+    pub(super) refused: Vec<Refused>,
+}
+
+/// A message that its queue refuses for good, and why.
+pub(super) struct Refused {
+    pub(super) queue: QueueName,
+    pub(super) message: Message,
+    pub(super) reason: String,
 }
 
 /// What became of what was sealed.
@@ -109,6 +127,8 @@ impl Ledger {
             n: record.n,
             index: record.outbox.len() as u64,
             senders: HashMap::new(),
+            memory: HashMap::new(),
+            latest: None,
             marks: record.outputs.iter().map(|mark| (mark.queue.clone(), mark.clone())).collect(),
             sealed: outbox.len(),
             snapshot: 0,
@@ -125,35 +145,42 @@ impl Ledger {
     }
 
     /// Enters all that one activation emitted, and takes the copy that it handled (`done`) off the list.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        done: Option<&Listing>,
-        copies: &[(TaskName, Message)],
-        output: Vec<Output>,
-    ) -> Entered {
+    pub(super) fn enter(self: &Arc<Self>, done: Option<&Listing>, emitted: impl Iterator<Item = Emitted>) -> Entered {
         let mut inner = self.lock();
-        let mut entered = Entered { listings: Vec::new(), refused: Vec::new() };
+        let mut entered = Entered { copies: Vec::new(), refused: Vec::new() };
         if done.is_some_and(|listing| listing.generation != inner.generation) {
+            // What it emitted goes with it.
+            emitted.for_each(drop);
             return entered;
         }
-        for output in output {
-            if let Err(reason) = inner.put(&self.lane, &output) {
-                entered.refused.push((output, reason));
+        for Emitted { to, message } in emitted {
+            match inner.way(&self.lane, to) {
+                Destination::Neighbour(neighbour) => {
+                    let listing = inner.list(self, &neighbour.task, &message);
+                    entered.copies.push((neighbour, Copy { message, origin: Some(Origin::Task(listing)) }));
+                }
+                Destination::Transit(queue) => {
+                    if let Err(reason) = inner.put(&self.lane, &queue, &message) {
+                        entered.refused.push(Refused { queue, message, reason });
+                    }
+                }
             }
-        }
-        for (task, message) in copies {
-            let id = inner.next;
-            inner.next += 1;
-            inner.listed.insert(id, (task.clone(), message.clone()));
-            entered.listings.push(Listing { ledger: self.clone(), id, generation: inner.generation });
         }
         if let Some(done) = done {
-            inner.listed.remove(&done.id);
-            if !std::mem::replace(&mut inner.changed, true) {
-                self.owner.notify_one();
-            }
+            inner.strike_off(done, &self.owner);
         }
         entered
+    }
+
+    /// A listed copy that its task leaves unhandled goes to the task's queue, before all that is sent there later.
+    pub(super) fn send_on(&self, listing: &Listing, queue: &QueueName, message: &Message) -> Result<(), String> {
+        let mut inner = self.lock();
+        if listing.generation != inner.generation {
+            return Ok(());
+        }
+        let sent = inner.put(&self.lane, queue, message);
+        inner.strike_off(listing, &self.owner);
+        sent
     }
 
     /// How output is delivered; holds for what is emitted after this, behind what waits already.
@@ -229,6 +256,8 @@ impl Ledger {
         let mut inner = self.lock();
         inner.generation += 1;
         inner.senders.clear();
+        inner.memory.clear();
+        inner.latest = None;
     }
 }
 
@@ -248,12 +277,26 @@ impl Inner {
         record.pending = self.listed.values().filter_map(entry).collect();
     }
 
-    fn put(&mut self, lane: &LaneName, output: &Output) -> Result<(), String> {
-        let body = output.message.encoded().map_err(|error| error.to_string())?.clone();
-        let stamp = output.message.stamp();
+    fn list(&mut self, ledger: &Arc<Ledger>, task: &TaskName, message: &Message) -> Listing {
+        let id = self.next;
+        self.next += 1;
+        self.listed.insert(id, (task.clone(), message.clone()));
+        Listing { ledger: ledger.clone(), id, generation: self.generation }
+    }
+
+    fn strike_off(&mut self, done: &Listing, owner: &Notify) {
+        self.listed.remove(&done.id);
+        if !std::mem::replace(&mut self.changed, true) {
+            owner.notify_one();
+        }
+    }
+
+    fn put(&mut self, lane: &LaneName, queue: &QueueName, message: &Message) -> Result<(), String> {
+        let body = message.encoded().map_err(|error| error.to_string())?.clone();
+        let stamp = message.stamp();
         if self.delivery == Delivery::AtLeastOnce && self.outbox.is_empty() {
             let tag = Tag { epoch: self.epoch, n: self.n, index: self.index + 1 };
-            let sent = self.append(lane, &output.queue, &Outgoing { stamp, tag: Some(tag), body: &body });
+            let sent = self.append(lane, queue, &Outgoing { stamp, tag: Some(tag), body: &body });
             match sent.map_err(AppendRefusal::from) {
                 Ok(()) => {
                     self.index += 1;
@@ -265,7 +308,7 @@ impl Inner {
             }
         }
         self.bytes += body.len();
-        self.outbox.push_back(OutboxEntry { queue: output.queue.clone(), index: 0, stamp, body });
+        self.outbox.push_back(OutboxEntry { queue: queue.clone(), index: 0, stamp, body });
         Ok(())
     }
 
@@ -334,34 +377,6 @@ impl Listing {
 
     /// The copy is done and emitted nothing.
     pub(super) fn done(self) {
-        self.ledger.enter(Some(&self), &[], Vec::new());
-    }
-}
-
-/// Which entries of a record's outbox are in their lanes already: those up to the last tag found there.
-pub(super) struct Sent {
-    epoch: u64,
-    n: u64,
-    tags: HashMap<QueueName, Option<Tag>>,
-}
-
-impl Sent {
-    /// Looks at the lanes of every queue that the record's outbox names.
-    pub(super) fn look(transit: &Transit, task: &TaskName, record: &Record) -> Result<Self, Error> {
-        let lane = LaneName::Task(task.clone());
-        let mut tags = HashMap::new();
-        for entry in &record.outbox {
-            if !tags.contains_key(&entry.queue) {
-                tags.insert(entry.queue.clone(), transit.last_tag(&entry.queue, &lane)?);
-            }
-        }
-        Ok(Self { epoch: record.epoch, n: record.n, tags })
-    }
-
-    fn contains(&self, entry: &OutboxEntry) -> bool {
-        let tag = self.tags.get(&entry.queue).copied().flatten();
-        // A tag of another epoch counts as not sent. So does one of a later record, which is lost then: it may have
-        // carried the entry over, and output that goes out again is better than output that never does.
-        tag.is_some_and(|tag| tag.epoch == self.epoch && tag.n == self.n && entry.index <= tag.index)
+        self.ledger.enter(Some(&self), std::iter::empty());
     }
 }

@@ -9,7 +9,7 @@ use multimodule::fields;
 use multimodule::message::{Message, Stamp};
 use multimodule::name::{LaneName, QueueName, TaskName};
 use multimodule::router::RoutingTable;
-use multimodule::runtime::{Node, NodeOptions, Registry, Wanted};
+use multimodule::runtime::{Node, NodeOptions, Registry, Role, Wanted};
 use multimodule::sdk::{Context, Deserialize, Result, Serialize, Task, View};
 use multimodule::transit::{Bell, Consumer, Outgoing, Reader, Transit};
 use tokio::sync::{Semaphore, mpsc};
@@ -180,7 +180,7 @@ impl World {
             state_dir: place.path().join("state"),
             process: task("node"),
             description: "the node".to_owned(),
-            control_queue: queue("control"),
+            control_queue: Some(queue("control")),
         };
         let (node, _inbox) = Node::start(options).await.unwrap();
         let transit = Transit::open(&place.path().join("transit")).unwrap();
@@ -200,7 +200,7 @@ impl World {
             .map(|(name, entry)| {
                 let kind = registry.resolve(name, &[]).unwrap();
                 let (own, framework) = (Arc::new(entry.own.clone()), Arc::new(entry.framework.clone()));
-                (name.clone(), Wanted { kind, own, framework })
+                (name.clone(), Wanted { kind, own, framework, role: Role::Home })
             })
             .collect();
         let applied = self.node.apply(wanted, RoutingTable::compile(&config.router).unwrap());
