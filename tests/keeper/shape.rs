@@ -95,8 +95,10 @@ fn a_host_finds_its_own_record_when_it_begins() {
     let record = world.record();
     assert_eq!(world.lines("own", 1), [format!("{} {}", record.host.pid, record.nonce)]);
     assert!(world.log().contains(&format!("host:(pid:{}", record.host.pid)), "{}", world.log());
-    let environment = fs::read_to_string(format!("/proc/{}/environ", record.host.pid)).unwrap();
-    assert!(environment.contains(&format!("{NONCE_VARIABLE}={}", record.nonce)));
+    let mark = format!("{NONCE_VARIABLE}={}", record.nonce);
+    // While the shell becomes another program there is nothing to read.
+    let environment = || fs::read_to_string(format!("/proc/{}/environ", record.host.pid)).unwrap();
+    wait_for("the mark", || environment().split('\0').any(|one| one == mark).then_some(()));
     assert_eq!((record.starts, record.program.as_str()), (1, "a shell"));
     assert!(record.host_identity().exists().unwrap() && record.keeper_identity().exists().unwrap());
 }
