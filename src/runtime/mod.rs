@@ -28,6 +28,7 @@ mod durable;
 mod guard;
 mod handle;
 mod inlet;
+mod lanes;
 mod ledger;
 #[cfg(test)]
 mod ledger_tests;

@@ -1,6 +1,6 @@
 //! What all actors of a process share: the transit, the switchboard, the process's own lanes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use super::lanes::Lanes;
 use super::switchboard::Switchboard;
 use super::waits::Waits;
 use super::watch::Watch;
@@ -30,7 +31,7 @@ pub(super) struct Office {
     pub(super) waits: Waits,
     /// What this process writes when no stateful task's course decides.
     lane: LaneName,
-    senders: Mutex<HashMap<QueueName, Sender>>,
+    lanes: Mutex<Lanes>,
     /// Set when the process ends and waits for nothing any more.
     giving_up: AtomicBool,
 }
@@ -49,8 +50,8 @@ pub(super) enum PostError {
 impl Office {
     pub(super) fn new(transit: Transit, switchboard: Switchboard, lane: LaneName) -> Self {
         let (switchboard, watch) = (ArcSwap::from_pointee(switchboard), Watch::new());
-        let (senders, giving_up) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
-        Self { transit, switchboard, watch, waits: Waits::default(), lane, senders, giving_up }
+        let (lanes, giving_up) = (Mutex::new(Lanes::new(std::time::Instant::now())), AtomicBool::new(false));
+        Self { transit, switchboard, watch, waits: Waits::default(), lane, lanes, giving_up }
     }
 
     /// After `deadline` nobody waits for room.
@@ -63,13 +64,8 @@ impl Office {
     }
 
     fn sender(&self, queue: &QueueName) -> Result<Sender, AppendError> {
-        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = senders.get(queue) {
-            return Ok(sender.clone());
-        }
-        let sender = self.transit.sender(queue, &self.lane)?;
-        senders.insert(queue.clone(), sender.clone());
-        Ok(sender)
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(lanes.sender(queue, || self.transit.sender(queue, &self.lane))?.clone())
     }
 
     /// Appends a message to the process's own lane of `queue`.
@@ -132,8 +128,11 @@ impl Office {
         }
     }
 
-    /// Does the transit's housekeeping, once a second.
+    /// Does the transit's housekeeping, once a second, and gives back lanes that are idle.
     pub(super) fn tidy(&self) {
+        let swept = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).sweep(std::time::Instant::now());
+        // Outside the lock: giving back is a call into the kernel each.
+        drop(swept);
         if let Err(error) = self.transit.tidy() {
             tracing::error!("{error}");
         }
