@@ -28,6 +28,7 @@ mod durable;
 mod guard;
 mod handle;
 mod inlet;
+mod lanes;
 mod leaver;
 mod ledger;
 #[cfg(test)]
