@@ -237,3 +237,88 @@ async fn a_sender_that_could_not_ring_leaves_nobody_asleep() {
     }
     world.stop().await;
 }
+
+#[tokio::test]
+async fn nobody_waits_for_a_parked_queue_and_what_does_not_fit_is_in_dead() {
+    let mut world = World::new(&[("Parks", false), ("ParksState", true)]).await;
+    for target in ["parked", "parked_state"] {
+        let settings = Settings { max_messages: 1, ..Settings::default() };
+        world.transit.set_settings(&queue(target), &settings).unwrap();
+    }
+    let route = |from: &str, to: &str| format!("(match: (source: \"{from}\"), forwards: [(qname: \"{to}\")])");
+    let routes = [route("Parks", "parked"), route("ParksState", "parked_state")].join(", ");
+    let entry = "word: \"sent\", emits: 3";
+    let save = "delivery: \"exactly_once\", intervals: (save_state: 0.001)";
+    world.apply(&format!("(Parks: ({entry}), ParksState: ({entry}, {save}), Router: (routes: [{routes}]))")).await;
+    // Both wait for room by now: the queue is parked under way.
+    world.send("Parks", 1);
+    world.send("ParksState", 2);
+    side("Parks").hear_word("sent").await;
+    side("ParksState").hear_word("sent").await;
+    let mut dead = world.consume("dead");
+    for target in ["parked", "parked_state"] {
+        while world.transit.status(&queue(target)).unwrap().is_none_or(|status| status.messages == 0) {
+            tokio::task::yield_now().await;
+        }
+        world.transit.set_parked(&queue(target), true).unwrap();
+    }
+    let mut letters = Vec::new();
+    while letters.len() < 4 {
+        letters.extend(numbers(&mut dead));
+        tokio::task::yield_now().await;
+    }
+    letters.sort_unstable();
+    assert_eq!(letters, [10_001, 10_002, 20_001, 20_002]);
+    assert_eq!(numbers(&mut world.consume("parked")), [10_000]);
+    assert_eq!(numbers(&mut world.consume("parked_state")), [20_000]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_room_is_known_with_where_until_there_is_room() {
+    let mut world = World::new(&[("Waits", false), ("WaitsState", true), ("Busy", false)]).await;
+    for target in ["full", "full_state"] {
+        world.transit.set_settings(&queue(target), &Settings { max_messages: 1, ..Settings::default() }).unwrap();
+    }
+    let route = |from: &str, to: &[&str]| {
+        let to: Vec<_> = to.iter().map(|to| format!("(qname: \"{to}\")")).collect();
+        format!("(match: (source: \"{from}\"), forwards: [{}])", to.join(", "))
+    };
+    let routes = [route("Waits", &["full"]), route("WaitsState", &["full_state", "Busy"])].join(", ");
+    let busy = "Busy: (waits: true, word: \"busy\")";
+    let save = "intervals: (save_state: 0.001)";
+    world
+        .apply(&format!("(Waits: (emits: 2), WaitsState: (emits: 4000, {save}), {busy}, Router: (routes: [{routes}]))"))
+        .await;
+    world.send("Waits", 1);
+    world.send("WaitsState", 1);
+    let expected = [("Waits", "full"), ("WaitsState", "Busy"), ("WaitsState", "full_state")];
+    let expected = expected.map(|(task, queue)| (task.to_owned(), queue.to_owned()));
+    let began = std::time::Instant::now();
+    loop {
+        let mut waits = world.waits();
+        waits.sort();
+        if waits == expected {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{waits:?}");
+        tokio::task::yield_now().await;
+    }
+    side("Busy").gate.add_permits(4000);
+    for target in ["full", "full_state"] {
+        world.transit.set_settings(&queue(target), &Settings::default()).unwrap();
+    }
+    while !world.waits().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", world.waits());
+        tokio::task::yield_now().await;
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn dead_drops_its_oldest() {
+    let world = World::new(&[]).await;
+    let settings = world.transit.settings(&queue("dead")).unwrap().unwrap();
+    assert_eq!(settings.overflow, multimodule::transit::Overflow::DropOldest);
+    world.stop().await;
+}

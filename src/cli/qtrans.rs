@@ -173,7 +173,7 @@ mod tests {
         let settings = Settings { max_bytes: 1000, max_messages: 10, ..Settings::default() };
         let queue = QueueName::new(name).unwrap();
         let (consumer, oldest_ns) = (consumer.map(Into::into), (messages > 2).then_some(500_000_000));
-        QueueStatus { queue, messages, bytes, settings, consumer, oldest_ns, lanes: Vec::new() }
+        QueueStatus { queue, messages, bytes, settings, parked: false, consumer, oldest_ns, lanes: Vec::new() }
     }
 
     #[test]

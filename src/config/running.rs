@@ -150,7 +150,7 @@ mod tests {
     fn what_is_none_is_refused_with_the_reason() {
         let deep = format!("{}\n", "[".repeat(1_000_000));
         let whole = running().to_text();
-        let header = r#"{"format":1,"generation":1,"level":0,"called":[]}"#;
+        let header = r#"{"format":1,"generation":1,"level":0,"called":[],"nowhere":[]}"#;
         let cases = [
             (String::new(), "no second line"),
             ("\n".to_owned(), "eof"),
@@ -161,7 +161,7 @@ mod tests {
             (header.replace(":1,\"g", ":0,\"g") + "\n{}", "names no format"),
             (header.replace(":1,\"g", ":\"x\",\"g") + "\n{}", "names no format"),
             ("{\"format\":1}\n{}".to_owned(), "generation"),
-            (header.replace("[]", "[\"../x\"]") + "\n{}", "no name may hold"),
+            (header.replacen("[]", "[\"../x\"]", 1) + "\n{}", "no name may hold"),
             (header.replace("level", "levle") + "\n{}", "unknown key \"levle\""),
             (header.to_owned() + "\n[]", "expected a map, found a list"),
             (whole[..whole.len() - 2].to_owned(), "eof"),

@@ -2,6 +2,7 @@
 
 use super::reload::Externals;
 use crate::message::Message;
+use crate::name::TaskName;
 use crate::value::{Map, MapView, View};
 
 /// What a control message asks for, in this order.
@@ -13,12 +14,14 @@ pub(super) struct Control {
 }
 
 /// One entry of `control`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
     /// End in order.
     Exit(Externals),
     /// Set the debug level.
     Debug { level: u32 },
+    /// Renew external processes that run another program than the daemon: all, or that one.
+    Renew { process: Option<TaskName> },
 }
 
 /// What is wrong with a control message.
@@ -57,8 +60,15 @@ fn command(command: View<'_>) -> Result<Command, String> {
         // The original's documents have it both ways.
         "cleanly_exit" | "exit_cleanly" => Ok(Command::Exit(externals(fields))),
         "debug" => Ok(Command::Debug { level: level(fields)? }),
-        other => Err(format!("{other:?} is no type of control: cleanly_exit and debug are")),
+        "renew" => Ok(Command::Renew { process: process(fields)? }),
+        other => Err(format!("{other:?} is no type of control: cleanly_exit, debug and renew are")),
     }
+}
+
+fn process(fields: MapView<'_>) -> Result<Option<TaskName>, String> {
+    let Some(name) = fields.get("task") else { return Ok(None) };
+    let name = name.as_text().ok_or("the `task` of `renew` is no text")?;
+    TaskName::new(name).map(Some).map_err(|error| error.to_string())
 }
 
 fn externals(fields: MapView<'_>) -> Externals {

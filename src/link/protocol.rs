@@ -14,7 +14,7 @@ use ipc_channel::ipc::IpcSender;
 use serde::{Deserialize, Serialize};
 
 /// The newest version of the protocol that this program speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The oldest that it speaks as well.
 pub const OLDEST: u32 = 1;
 
@@ -26,13 +26,13 @@ pub enum ToHost {
         /// Which config stands there now; a later one has a larger number.
         generation: u64,
     },
-    /// The log file was rotated: open it again.
-    ReopenLog,
     /// Say more, or less.
     SetLevel {
         /// As in the daemon's own channels.
         level: u32,
     },
+    /// The log file was renamed: open its name anew. The answer is [`ToDaemon::ReopenedLog`]. From version 2 on.
+    ReopenLog,
 }
 
 /// What a host says to the daemon.
@@ -45,7 +45,7 @@ pub enum ToDaemon {
         /// Each as a text for people; empty: all is well.
         faults: Vec<String>,
     },
-    /// What it prints goes to the file that has the log's name now.
+    /// What it prints goes to the file that has the log's name now. From version 2 on.
     ReopenedLog,
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::cell::{self, Cell};
+use super::delivery::Origin;
 use super::guard::guarded;
 use super::shell::{Ended, Input, Shell, Work};
 use super::watch::Turn;
@@ -85,7 +86,11 @@ impl<T: Task> Actor<T> {
             return self.settle(outcome, Some(input)).await;
         }
         let Cell { task, ctx } = &mut self.cell;
+        self.shell.begin(&input);
+        let handling = input.origin.as_ref().and_then(Origin::begin);
         let outcome = guarded(&self.turn, task.message(input.message.clone(), ctx)).await;
+        drop(handling);
+        self.shell.returned();
         self.settle(outcome, Some(input)).await;
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ledger::{Ledger, Listing};
-use super::watermark::Token;
+use super::watermark::{Handling, Token};
 use crate::message::Message;
 
 /// A copy for a task of this process.
@@ -19,8 +19,10 @@ pub(crate) struct Delivery {
 pub(super) enum Origin {
     /// A stateful task's commits list the copy until then.
     Task(Listing),
-    /// A transit queue's finished position waits until then.
+    /// A transit queue's finished position waits until then: a copy that was made in the course of its input.
     Queue(Arc<Token>),
+    /// The same, and this is the input itself: whoever handles it notes that it is under way.
+    Input(Arc<Token>),
 }
 
 /// In whose course an activation runs: it decides over the lane of what is emitted, and over the origin of copies.
@@ -39,14 +41,19 @@ impl Origin {
     pub(super) fn done(self) {
         match self {
             Self::Task(listing) => listing.done(),
-            Self::Queue(token) => token.done(),
+            Self::Queue(token) | Self::Input(token) => token.done(),
         }
+    }
+
+    /// A handler is called with it: until what is returned is dropped, the end of the process counts against it.
+    pub(super) fn begin(&self) -> Option<Handling<'_>> {
+        if let Self::Input(token) = self { Some(Handling::of(token)) } else { None }
     }
 
     pub(super) fn course(&self) -> Course {
         match self {
             Self::Task(listing) => Course::Task(listing.ledger().clone()),
-            Self::Queue(token) => Course::Queue(token.clone()),
+            Self::Queue(token) | Self::Input(token) => Course::Queue(token.clone()),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Taken in this order, and given back in the reverse: owner lock, records, queue, lane. Whoever does not get the
 //! owner lock has opened nothing.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,23 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::commit::Committer;
+use super::dead;
 use super::handle::Order;
-use super::ledger::{Appended, Ledger, Sent};
+use super::ledger::{Entered, Ledger};
 use super::office::Office;
+use super::outbox::Appended;
+use super::sent::Sent;
 use super::shell::Event;
+use crate::message::Message;
 use crate::name::{LaneName, TaskName};
 use crate::process::{FileError, OwnerLock};
 use crate::store::{Aside, Position, Record, Recovered, StoreError, TaskStore, new_epoch};
-use crate::transit::{Bell, Consumer, Error, LaneId, Reader, Settings, StartOutcome, Taken};
+use crate::transit::{Bell, Consumer, Error, LaneId, Reader, Settings, StartOutcome, Taken, UnderWay};
 
 /// A stateful task's holdings.
 pub(super) struct Durable {
+    /// Where the input under way is noted, of the lane handled last.
+    under_way: Option<UnderWay>,
     /// Taken first and dropped last (fields drop in order).
     pub(super) consumer: Consumer,
     pub(super) bell: Arc<Notify>,
@@ -31,8 +37,9 @@ pub(super) struct Durable {
     positions: BTreeMap<LaneId, Position>,
     batch: VecDeque<Taken>,
     visit: Vec<Taken>,
-    /// Inputs that were given up after a panic, until a record is past them.
-    left_out: HashSet<(LaneId, u64)>,
+    /// Inputs that were given up after a panic, until a record is past them, and why; nothing where their letter is in
+    /// `dead` already.
+    left_out: HashMap<(LaneId, u64), Option<String>>,
     /// A quarter of the queue's bound, in bytes and in messages: so much taken and not committed asks for a commit.
     pressure: (u64, u64),
     owner: Arc<OwnerLock>,
@@ -116,6 +123,7 @@ impl Durable {
         }
         let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent, bell.clone());
         let durable = Self {
+            under_way: None,
             consumer,
             bell,
             ledger: Arc::new(ledger),
@@ -123,7 +131,7 @@ impl Durable {
             positions,
             batch: VecDeque::new(),
             visit: Vec::new(),
-            left_out: HashSet::new(),
+            left_out: HashMap::new(),
             pressure: (opening.settings.max_bytes / 4, opening.settings.max_messages / 4),
             owner,
         };
@@ -134,16 +142,30 @@ impl Durable {
     pub(super) fn next(&mut self) -> Result<Option<Taken>, Error> {
         loop {
             if let Some(taken) = self.batch.pop_front() {
-                if !self.left_out.is_empty() && self.left_out.contains(&(taken.lane, taken.end)) {
-                    self.advance(Place { lane: taken.lane, end: taken.end, count: taken.count });
-                    continue;
-                }
                 return Ok(Some(taken));
             }
             if self.consumer.take(&mut self.visit)? == 0 {
                 return Ok(None);
             }
             self.batch.extend(self.visit.drain(..));
+        }
+    }
+
+    /// A handler is called with this input: if the process ends before [`returned`](Self::returned), that counts
+    /// against it.
+    pub(super) fn begin(&mut self, place: Place) {
+        if self.under_way.as_ref().is_none_or(|under_way| under_way.lane() != place.lane) {
+            self.under_way = self.consumer.under_way(place.lane);
+        }
+        if let Some(under_way) = &self.under_way {
+            under_way.begin(place.end);
+        }
+    }
+
+    /// The handler has returned, or it panicked.
+    pub(super) fn returned(&self) {
+        if let Some(under_way) = &self.under_way {
+            under_way.done();
         }
     }
 
@@ -162,9 +184,31 @@ impl Durable {
         }
     }
 
-    /// An input is given up after a panic.
-    pub(super) fn leave_out(&mut self, place: Place) {
-        self.left_out.insert((place.lane, place.end));
+    /// An input is given up after a panic: when it comes again, it goes to `dead` for this reason.
+    pub(super) fn leave_out(&mut self, place: Place, reason: String) {
+        self.left_out.insert((place.lane, place.end), Some(reason));
+    }
+
+    /// Whether an input is not to be handled.
+    pub(super) fn is_left_out(&self, place: Place) -> bool {
+        !self.left_out.is_empty() && self.left_out.contains_key(&(place.lane, place.end))
+    }
+
+    /// An input goes to `dead` instead of being handled, in one record with its position. One that was left out before
+    /// goes for the reason of then, and once.
+    pub(super) fn give_up(&mut self, place: Place, message: &Message, task: &TaskName, reason: &str) -> Entered {
+        let key = (place.lane, place.end);
+        let left_out = self.left_out.get(&key).cloned();
+        let mut entered = Entered::default();
+        if let Some(reason) = left_out.clone().unwrap_or_else(|| Some(reason.to_owned())) {
+            entered = self.ledger.bury(None, dead::letter(message, task.as_str(), &reason));
+            // What a rollback takes out of the outbox again is put there again.
+            if left_out.is_some() && !entered.waits {
+                self.left_out.insert(key, None);
+            }
+        }
+        self.advance(place);
+        entered
     }
 
     /// Whether so much is taken and not committed that the queue needs room.
@@ -173,6 +217,7 @@ impl Durable {
         self.consumer.unfinished_bytes() > bytes
             || self.consumer.unfinished_messages() > messages
             || self.ledger.is_full()
+            || self.ledger.wants_commit()
     }
 
     /// The record of now, for a state of this text.
@@ -210,7 +255,7 @@ impl Durable {
         }
         // By the record, and not by where the task is now: a rollback goes to the record.
         for position in &record.positions {
-            self.left_out.retain(|(lane, end)| lane.0 != position.lane || position.position < *end);
+            self.left_out.retain(|(lane, end), _| lane.0 != position.lane || position.position < *end);
         }
     }
 
@@ -259,6 +304,13 @@ impl Durable {
             Err(error) => lines.push(error.to_string()),
         }
         lines
+    }
+}
+
+impl Drop for Durable {
+    /// Its actor was given up in the middle of a handler: the process goes on.
+    fn drop(&mut self) {
+        self.returned();
     }
 }
 

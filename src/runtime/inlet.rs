@@ -14,11 +14,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::dead;
 use super::delivery::{Delivery, Origin};
 use super::office::Office;
-use super::watermark::Watermark;
+use super::watermark::{Lane, Watermark};
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::name::QueueName;
-use crate::transit::{Bell, Consumer, Error, Reader, Settings, Taken};
+use crate::transit::{Bell, Consumer, Error, LaneId, Reader, Settings, Taken};
 
 /// How many inputs of one queue may be under way: one visit of the consumer.
 const WINDOW: usize = 256;
@@ -75,6 +75,8 @@ struct Served {
     consumer: Consumer,
     mailbox: Arc<Mailbox<Delivery>>,
     watermark: Arc<Watermark>,
+    /// The lane that was visited last.
+    lane: Option<Arc<Lane>>,
     /// Takes nothing more.
     paused: bool,
     /// Why nothing could be taken last time. Nobody rings for that: it is tried again each second.
@@ -207,10 +209,8 @@ impl Inlet {
                 let watermark = Arc::new(Watermark::new(WINDOW / 2, waker));
                 let mailbox = waiting.mailbox.clone();
                 self.waiting.remove(queue);
-                self.served.insert(
-                    queue.clone(),
-                    Box::new(Served { consumer, mailbox, watermark, paused: false, fault: None }),
-                );
+                let served = Served { consumer, mailbox, watermark, lane: None, paused: false, fault: None };
+                self.served.insert(queue.clone(), Box::new(served));
                 self.visit(queue);
             }
             Err(error) => report_once(&mut waiting.reported, queue, &error),
@@ -273,12 +273,20 @@ impl Served {
         }
     }
 
-    fn hand_out(&self, taken: &mut Vec<Taken>, office: &Office) {
+    fn hand_out(&mut self, taken: &mut Vec<Taken>, office: &Office) {
         for taken in taken.drain(..) {
-            let token = self.watermark.begin(taken.lane, taken.end, taken.count);
+            let lane = self.lane(taken.lane);
+            let token = self.watermark.begin(lane, taken.end, taken.count);
             match Message::from_encoded(taken.stamp, taken.body) {
+                Ok(message) if taken.poison => {
+                    let queue = self.consumer.queue().as_str();
+                    let reason = dead::poison();
+                    tracing::error!(task = queue, "{queue}: a message goes to `dead`: {reason}");
+                    dead::bury(office, &message, queue, &reason);
+                    token.done();
+                }
                 Ok(message) => {
-                    let delivery = Delivery { message, origin: Some(Origin::Queue(token)) };
+                    let delivery = Delivery { message, origin: Some(Origin::Input(token)) };
                     if self.mailbox.push_unbounded(delivery).is_err() {
                         // The task is leaving: the input stays unfinished and is handed out at the next start.
                         tracing::debug!("queue {}: its task has ended", self.consumer.queue());
@@ -292,6 +300,14 @@ impl Served {
                 }
             }
         }
+    }
+
+    fn lane(&mut self, id: LaneId) -> Arc<Lane> {
+        if let Some(lane) = self.lane.as_ref().filter(|lane| lane.id() == id) {
+            return lane.clone();
+        }
+        let under_way = self.consumer.under_way(id).expect("an input was taken from this lane");
+        self.lane.insert(self.watermark.lane(under_way)).clone()
     }
 
     /// What cannot be taken now is reported once, and tried again.

@@ -7,60 +7,36 @@
 //! ```
 //!
 //! Invariants: an activation enters with all it emitted, and leaves the list, in one step: a snapshot sees all of it
-//! or nothing. Tags are given and records appended under one lock, so a lane's tags ascend. A sealed entry is
-//! appended only between two writes, so a record that carries it over holds what its lane lacks. Nobody waits in
-//! here: output that finds no room goes to the outbox, and a commit goes on.
+//! or nothing. Tags are given and records appended under one lock, so a lane's tags ascend. Nobody waits in here:
+//! output that finds no room goes to the outbox (`outbox`), and a commit goes on.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::office::AppendRefusal;
+use super::dead;
+use super::outbox::{Appended, Outbox, Put};
+use super::sent::Sent;
 use crate::config::Delivery;
 use crate::message::Message;
-use crate::name::{LaneName, QueueName, TaskName};
-use crate::store::{OutboxEntry, OutputMark, PendingEntry, Record};
-use crate::transit::{AppendError, Error, Outgoing, Sender, Tag, Transit};
-
-/// More than this in the outbox, and the task takes no input until a commit made room: some thousand messages keep
-/// a sender busy while a record is written, and a record stays small.
-const OUTBOX_MESSAGES: usize = 4096;
-/// The same in bytes of bodies.
-const OUTBOX_BYTES: usize = 8 << 20;
+use crate::name::{QueueName, TaskName};
+use crate::store::{PendingEntry, Record};
+use crate::transit::Transit;
 
 /// One stateful task's list, outbox and lanes.
 pub(super) struct Ledger {
-    lane: LaneName,
     inner: Mutex<Inner>,
     /// Wakes the task's own actor: what a neighbour handled is to be committed.
     owner: Arc<Notify>,
 }
 
 struct Inner {
-    transit: Transit,
     /// Raised by a rollback: listings of before are void.
     generation: u64,
     next: u64,
     listed: BTreeMap<u64, (TaskName, Message)>,
-    delivery: Delivery,
-    epoch: u64,
-    /// The newest written record, and the last index given with it.
-    n: u64,
-    index: u64,
-    senders: HashMap<QueueName, Sender>,
-    /// What the last record said of queues that were not written to since.
-    marks: BTreeMap<QueueName, OutputMark>,
-    /// Entries of the newest written record, then what came since its snapshot.
-    outbox: VecDeque<OutboxEntry>,
-    /// How many at the front are sealed in the newest written record.
-    sealed: usize,
-    /// How many at the front are in the record that is being written.
-    snapshot: usize,
-    /// From a snapshot until its record is written. A write that failed may have left its record all the same, so
-    /// nothing sealed is appended until one succeeds, also across a rollback.
-    unsure: bool,
-    bytes: usize,
+    outbox: Outbox,
     /// Neighbours have handled something since the owner looked.
     changed: bool,
 }
@@ -79,45 +55,22 @@ pub(super) struct Output {
 }
 
 /// What became of an activation that entered.
+#[derive(Default)]
 pub(super) struct Entered {
     /// Its copies' listings, in order; none if the activation was void.
     pub(super) listings: Vec<Listing>,
-    /// Output that its queue refuses for good, with the reason.
+    /// Whether some of its output waits for a record, or for room.
+    pub(super) waits: bool,
+    /// Output that not even `dead` takes, with the reason.
     pub(super) refused: Vec<(Output, String)>,
-}
-
-/// What became of what was sealed.
-#[derive(Default)]
-pub(super) struct Appended {
-    /// Why something is left, if it is.
-    pub(super) waits: Option<AppendRefusal>,
-    /// Output that its queue refuses for good, with the reason.
-    pub(super) refused: Vec<(OutboxEntry, String)>,
 }
 
 impl Ledger {
     /// The ledger of a task that goes on from `record`; what of its outbox is not in the lanes yet is sealed.
     pub(super) fn open(transit: Transit, task: TaskName, record: &Record, sent: &Sent, owner: Arc<Notify>) -> Self {
-        let outbox: VecDeque<_> = record.outbox.iter().filter(|entry| !sent.contains(entry)).cloned().collect();
-        let inner = Inner {
-            transit,
-            generation: 0,
-            next: 0,
-            listed: BTreeMap::new(),
-            delivery: Delivery::default(),
-            epoch: record.epoch,
-            n: record.n,
-            index: record.outbox.len() as u64,
-            senders: HashMap::new(),
-            marks: record.outputs.iter().map(|mark| (mark.queue.clone(), mark.clone())).collect(),
-            sealed: outbox.len(),
-            snapshot: 0,
-            unsure: false,
-            bytes: outbox.iter().map(|entry| entry.body.len()).sum(),
-            outbox,
-            changed: false,
-        };
-        Self { lane: LaneName::Task(task), inner: Mutex::new(inner), owner }
+        let outbox = Outbox::open(transit, task, record, sent);
+        let inner = Inner { generation: 0, next: 0, listed: BTreeMap::new(), outbox, changed: false };
+        Self { inner: Mutex::new(inner), owner }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -132,13 +85,15 @@ impl Ledger {
         output: Vec<Output>,
     ) -> Entered {
         let mut inner = self.lock();
-        let mut entered = Entered { listings: Vec::new(), refused: Vec::new() };
+        let mut entered = Entered::default();
         if done.is_some_and(|listing| listing.generation != inner.generation) {
             return entered;
         }
         for output in output {
-            if let Err(reason) = inner.put(&self.lane, &output) {
-                entered.refused.push((output, reason));
+            match inner.put(&output) {
+                Put::Settled => {}
+                Put::Waits => entered.waits = true,
+                Put::Never(reason) => entered.refused.push((output, reason)),
             }
         }
         for (task, message) in copies {
@@ -156,27 +111,35 @@ impl Ledger {
         entered
     }
 
+    /// Enters a letter for `dead` about what was not handled, and takes the copy of which it tells off the list.
+    pub(super) fn bury(self: &Arc<Self>, done: Option<&Listing>, letter: Message) -> Entered {
+        self.enter(done, &[], vec![Output { queue: dead::queue(), message: letter }])
+    }
+
     /// How output is delivered; holds for what is emitted after this, behind what waits already.
     pub(super) fn set_delivery(&self, delivery: Delivery) {
-        self.lock().delivery = delivery;
+        self.lock().outbox.set_delivery(delivery);
     }
 
     /// Whether the task should take no more input before a commit.
     pub(super) fn is_full(&self) -> bool {
-        let inner = self.lock();
-        inner.outbox.len() >= OUTBOX_MESSAGES || inner.bytes >= OUTBOX_BYTES
+        self.lock().outbox.is_full()
+    }
+
+    /// Whether something waits for the next record, and holds up what follows.
+    pub(super) fn wants_commit(&self) -> bool {
+        self.lock().outbox.wants_commit()
     }
 
     /// Whether something sealed waits for room in its queue.
     pub(super) fn has_sealed(&self) -> bool {
-        let inner = self.lock();
-        inner.sealed > 0 && !inner.unsure
+        self.lock().outbox.has_sealed()
     }
 
     /// Whether there is something that the next commit should hold, since the last call or still.
     pub(super) fn take_changed(&self) -> bool {
         let mut inner = self.lock();
-        std::mem::take(&mut inner.changed) || inner.outbox.len() > inner.sealed
+        std::mem::take(&mut inner.changed) || inner.outbox.has_new()
     }
 
     /// Whether every copy was handled.
@@ -199,17 +162,12 @@ impl Ledger {
     /// Record `n` is written: its outbox may be appended now. Tags name it from now on, never the coming one: what
     /// goes out before a record is written must not be taken for what that record holds.
     pub(super) fn seal(&self, n: u64) {
-        let mut inner = self.lock();
-        if inner.n != n {
-            (inner.n, inner.sealed) = (n, inner.snapshot);
-            inner.index = inner.snapshot as u64;
-            (inner.snapshot, inner.unsure) = (0, false);
-        }
+        self.lock().outbox.seal(n);
     }
 
     /// Appends what is sealed, as far as there is room.
     pub(super) fn append_sealed(&self) -> Appended {
-        self.lock().append_sealed(&self.lane)
+        self.lock().outbox.append_sealed()
     }
 
     /// Back to the newest written record: what was entered since is void.
@@ -217,10 +175,7 @@ impl Ledger {
         let mut inner = self.lock();
         inner.generation += 1;
         inner.listed.clear();
-        let sealed = inner.sealed;
-        inner.outbox.truncate(sealed);
-        inner.snapshot = 0;
-        inner.bytes = inner.outbox.iter().map(|entry| entry.body.len()).sum();
+        inner.outbox.roll_back();
     }
 
     /// Gives the lanes back. What is handled after this is void: the last record lists it, or the inputs are taken
@@ -228,18 +183,13 @@ impl Ledger {
     pub(super) fn release(&self) {
         let mut inner = self.lock();
         inner.generation += 1;
-        inner.senders.clear();
+        inner.outbox.release();
     }
 }
 
 impl Inner {
     fn snapshot(&mut self, record: &mut Record) {
-        for (entry, index) in self.outbox.iter_mut().zip(1..) {
-            entry.index = index;
-        }
-        (self.snapshot, self.unsure) = (self.outbox.len(), true);
-        record.outbox = self.outbox.iter().cloned().collect();
-        record.outputs = self.marks();
+        self.outbox.snapshot(record);
         let entry = |(task, message): &(TaskName, Message)| {
             // What cannot be encoded was refused before it was listed.
             let body = message.encoded().ok()?.clone();
@@ -248,77 +198,11 @@ impl Inner {
         record.pending = self.listed.values().filter_map(entry).collect();
     }
 
-    fn put(&mut self, lane: &LaneName, output: &Output) -> Result<(), String> {
-        let body = output.message.encoded().map_err(|error| error.to_string())?.clone();
-        let stamp = output.message.stamp();
-        if self.delivery == Delivery::AtLeastOnce && self.outbox.is_empty() {
-            let tag = Tag { epoch: self.epoch, n: self.n, index: self.index + 1 };
-            let sent = self.append(lane, &output.queue, &Outgoing { stamp, tag: Some(tag), body: &body });
-            match sent.map_err(AppendRefusal::from) {
-                Ok(()) => {
-                    self.index += 1;
-                    return Ok(());
-                }
-                Err(AppendRefusal::Dropped(_)) => return Ok(()),
-                Err(AppendRefusal::Never(reason)) => return Err(reason),
-                Err(AppendRefusal::NotNow { .. }) => {}
-            }
+    fn put(&mut self, output: &Output) -> Put {
+        match output.message.encoded() {
+            Ok(body) => self.outbox.put(&output.queue, output.message.stamp(), body.clone()),
+            Err(error) => Put::Never(error.to_string()),
         }
-        self.bytes += body.len();
-        self.outbox.push_back(OutboxEntry { queue: output.queue.clone(), index: 0, stamp, body });
-        Ok(())
-    }
-
-    fn append(&mut self, lane: &LaneName, queue: &QueueName, out: &Outgoing<'_>) -> Result<(), AppendError> {
-        if !self.senders.contains_key(queue) {
-            let sender = self.transit.sender(queue, lane)?;
-            self.senders.insert(queue.clone(), sender);
-        }
-        self.senders[queue].append(out)
-    }
-
-    fn append_sealed(&mut self, lane: &LaneName) -> Appended {
-        let mut appended = Appended::default();
-        // A record that is being written counts on what its lanes lack.
-        if self.unsure || self.sealed == 0 {
-            return appended;
-        }
-        let (mut left, mut blocked) = (VecDeque::new(), HashSet::new());
-        for _ in 0..self.sealed {
-            let Some(entry) = self.outbox.pop_front() else { break };
-            let tag = Tag { epoch: self.epoch, n: self.n, index: entry.index };
-            let out = Outgoing { stamp: entry.stamp, tag: Some(tag), body: &entry.body };
-            // Each queue keeps its order; one that is full holds up no other.
-            if blocked.contains(&entry.queue) {
-                left.push_back(entry);
-                continue;
-            }
-            match self.append(lane, &entry.queue, &out).map_err(AppendRefusal::from) {
-                Ok(()) | Err(AppendRefusal::Dropped(_)) => self.bytes -= entry.body.len(),
-                Err(AppendRefusal::Never(reason)) => {
-                    self.bytes -= entry.body.len();
-                    appended.refused.push((entry, reason));
-                }
-                Err(waits) => {
-                    blocked.insert(entry.queue.clone());
-                    appended.waits = Some(waits);
-                    left.push_back(entry);
-                }
-            }
-        }
-        self.sealed = left.len();
-        for entry in left.into_iter().rev() {
-            self.outbox.push_front(entry);
-        }
-        appended
-    }
-
-    fn marks(&mut self) -> Vec<OutputMark> {
-        for (queue, sender) in &self.senders {
-            let (_, count) = sender.written();
-            self.marks.insert(queue.clone(), OutputMark { queue: queue.clone(), lane: sender.lane_id().0, count });
-        }
-        self.marks.values().cloned().collect()
     }
 }
 
@@ -335,33 +219,5 @@ impl Listing {
     /// The copy is done and emitted nothing.
     pub(super) fn done(self) {
         self.ledger.enter(Some(&self), &[], Vec::new());
-    }
-}
-
-/// Which entries of a record's outbox are in their lanes already: those up to the last tag found there.
-pub(super) struct Sent {
-    epoch: u64,
-    n: u64,
-    tags: HashMap<QueueName, Option<Tag>>,
-}
-
-impl Sent {
-    /// Looks at the lanes of every queue that the record's outbox names.
-    pub(super) fn look(transit: &Transit, task: &TaskName, record: &Record) -> Result<Self, Error> {
-        let lane = LaneName::Task(task.clone());
-        let mut tags = HashMap::new();
-        for entry in &record.outbox {
-            if !tags.contains_key(&entry.queue) {
-                tags.insert(entry.queue.clone(), transit.last_tag(&entry.queue, &lane)?);
-            }
-        }
-        Ok(Self { epoch: record.epoch, n: record.n, tags })
-    }
-
-    fn contains(&self, entry: &OutboxEntry) -> bool {
-        let tag = self.tags.get(&entry.queue).copied().flatten();
-        // A tag of another epoch counts as not sent. So does one of a later record, which is lost then: it may have
-        // carried the entry over, and output that goes out again is better than output that never does.
-        tag.is_some_and(|tag| tag.epoch == self.epoch && tag.n == self.n && entry.index <= tag.index)
     }
 }

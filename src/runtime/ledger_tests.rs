@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::ledger::{Ledger, Sent};
+use super::ledger::Ledger;
+use super::sent::Sent;
 use crate::message::Message;
 use crate::name::{LaneName, QueueName, TaskName};
 use crate::store::{OutboxEntry, Record};

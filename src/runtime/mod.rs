@@ -33,14 +33,19 @@ mod ledger;
 mod ledger_tests;
 mod node;
 mod office;
+mod outbox;
+#[cfg(test)]
+mod outbox_tests;
 mod post;
 mod registry;
 mod saving;
+mod sent;
 mod service;
 mod settle;
 mod shell;
 mod switchboard;
 mod timers;
+mod waits;
 mod watch;
 mod watermark;
 
@@ -49,3 +54,4 @@ pub use dead::{DEAD, WHY};
 pub use guard::install_panic_hook;
 pub use node::{Node, NodeOptions, Role, Wanted};
 pub use registry::{Registry, RegistryError, TaskKind};
+pub use waits::Wait;

@@ -21,6 +21,7 @@ use super::office::Office;
 use super::registry::TaskKind;
 use super::service::{Doorman, Watchman};
 use super::switchboard::{Destination, Switchboard};
+use super::waits::Wait;
 use crate::config::Framework;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
@@ -225,6 +226,12 @@ impl Node {
             return;
         }
         self.lost_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which of its tasks wait for room, where, and since when; longest first.
+    #[must_use]
+    pub fn waits(&self) -> Vec<Wait> {
+        self.office.waits.list()
     }
 
     /// Which tasks run.

@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::switchboard::Switchboard;
+use super::waits::Waits;
 use super::watch::Watch;
 use crate::message::Message;
-use crate::name::{LaneName, QueueName};
+use crate::name::{LaneName, QueueName, TaskName};
 use crate::transit::{AppendError, Outgoing, Sender, Transit};
 
 /// How long a sender waits for room before it looks again: at first about as long as a consumer takes for a
@@ -26,6 +27,7 @@ pub(super) struct Office {
     pub(super) transit: Transit,
     pub(super) switchboard: ArcSwap<Switchboard>,
     pub(super) watch: Watch,
+    pub(super) waits: Waits,
     /// What this process writes when no stateful task's course decides.
     lane: LaneName,
     senders: Mutex<HashMap<QueueName, Sender>>,
@@ -48,7 +50,7 @@ impl Office {
     pub(super) fn new(transit: Transit, switchboard: Switchboard, lane: LaneName) -> Self {
         let (switchboard, watch) = (ArcSwap::from_pointee(switchboard), Watch::new());
         let (senders, giving_up) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
-        Self { transit, switchboard, watch, lane, senders, giving_up }
+        Self { transit, switchboard, watch, waits: Waits::default(), lane, senders, giving_up }
     }
 
     /// After `deadline` nobody waits for room.
@@ -97,12 +99,13 @@ impl Office {
     /// Appends, waiting while the queue is full or the disk refuses; a long wait is reported once.
     pub(super) async fn append_waiting(
         &self,
+        task: &TaskName,
         queue: &QueueName,
         message: &Message,
         scratch: &mut Vec<u8>,
     ) -> Result<(), PostError> {
         let [mut pause, longest] = FULL_WAIT;
-        let (mut waited, mut reported) = (Duration::ZERO, false);
+        let (mut waited, mut reported, mut waiting) = (Duration::ZERO, false, None);
         loop {
             let reason = match self.append(queue, message, scratch) {
                 Ok(()) => return Ok(()),
@@ -112,6 +115,7 @@ impl Office {
                     return Ok(());
                 }
                 Err(AppendRefusal::NotNow { reason, fault }) => {
+                    waiting.get_or_insert_with(|| self.waits.begin(task, queue));
                     if !reported && (fault || waited >= FULL_REPORT) {
                         tracing::error!("a sender waits: {reason}");
                         reported = true;

@@ -2,7 +2,7 @@
 //!
 //! Copies for one destination go out together, in order; between destinations there is no order to keep.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::dead;
@@ -10,6 +10,7 @@ use super::delivery::{Course, Delivery, Origin};
 use super::ledger::{Entered, Ledger, Listing, Output};
 use super::office::{FULL_REPORT, Office, PostError};
 use super::switchboard::{Destination, Switchboard};
+use super::waits::{OutputWaits, Waits};
 use crate::mailbox::{Closed, Mailbox};
 use crate::message::{Message, PREVIOUS_SOURCE, SOURCE, Stamp, time_ns};
 use crate::name::{QueueName, TaskName};
@@ -26,6 +27,14 @@ pub(super) struct Post {
     runs: Vec<Run>,
     used: usize,
     scratch: Vec<u8>,
+    /// Mailboxes that have no room for the copies that are staged.
+    full: OutputWaits,
+}
+
+/// What cannot be routed, and why.
+struct Letter {
+    message: Message,
+    reason: String,
 }
 
 struct Run {
@@ -39,7 +48,7 @@ struct Run {
 impl Post {
     pub(super) fn new(office: Arc<Office>, task: TaskName) -> Self {
         let source = Value::Text(Text::from(task.as_str()));
-        Self { office, task, source, runs: Vec::new(), used: 0, scratch: Vec::new() }
+        Self { office, task, source, runs: Vec::new(), used: 0, scratch: Vec::new(), full: OutputWaits::default() }
     }
 
     /// Sends `emitted`, in order, in the given course; `done` is the listed copy that was handled by it. In the
@@ -50,31 +59,38 @@ impl Post {
         course: &Course,
         done: Option<&Listing>,
     ) -> Result<(), PostError> {
-        self.stage_all(emitted);
+        let letters = self.stage_all(emitted);
         match course {
             Course::Task(_) => {
-                self.enter(course, done);
+                self.enter(course, done, letters);
                 Ok(())
             }
-            Course::Process | Course::Queue(_) => self.deliver(course).await,
+            Course::Process | Course::Queue(_) => {
+                for Letter { message, reason } in letters {
+                    dead::bury(&self.office, &message, self.task.as_str(), &reason);
+                }
+                self.deliver(course).await
+            }
         }
     }
 
-    fn stage_all(&mut self, emitted: &mut Vec<Emission>) {
+    /// Stages copies for where the table says; returns what cannot be routed.
+    fn stage_all(&mut self, emitted: &mut Vec<Emission>) -> Vec<Letter> {
         let office = self.office.clone();
         let switchboard = office.switchboard.load();
         // The runs of a backlog may be of an older table, in which the same index meant another queue.
         for run in &mut self.runs[..self.used] {
             run.target = Target::Named(run.destination.queue());
         }
-        let now = time_ns();
+        let (now, mut letters) = (time_ns(), Vec::new());
         for emission in emitted.drain(..) {
             let message = match emission {
                 Emission::New(fields) => self.message(fields, now),
                 Emission::Route(message) => message,
             };
-            self.stage(&switchboard, message);
+            letters.extend(self.stage(&switchboard, message).err());
         }
+        letters
     }
 
     fn message(&self, mut fields: Map, now: u64) -> Message {
@@ -84,7 +100,7 @@ impl Post {
         Message::stamped(Stamp::at(now), fields)
     }
 
-    fn stage(&mut self, switchboard: &Switchboard, message: Message) {
+    fn stage(&mut self, switchboard: &Switchboard, message: Message) -> Result<(), Letter> {
         let (runs, used) = (&mut self.runs, &mut self.used);
         let routed = switchboard.table().route(message, |target, message| {
             let run = match runs[..*used].iter().position(|run| run.target == target) {
@@ -93,16 +109,21 @@ impl Post {
             };
             runs[run].messages.push_back(message);
         });
-        if let Err(error) = routed {
+        routed.map(drop).map_err(|error| {
             tracing::error!(task = self.task.as_str(), "{error}");
-            dead::bury(&self.office, &error.message, self.task.as_str(), &error.to_string());
-        }
+            let reason = error.to_string();
+            Letter { message: error.message, reason }
+        })
     }
 
     /// Enters the staged copies into the ledger of the course, and hands over what the mailboxes take now.
-    fn enter(&mut self, course: &Course, done: Option<&Listing>) {
+    fn enter(&mut self, course: &Course, done: Option<&Listing>, letters: Vec<Letter>) {
         let Course::Task(ledger) = course else { return };
         let (mut copies, mut output) = (Vec::new(), Vec::new());
+        output.extend(letters.iter().map(|Letter { message, reason }| Output {
+            queue: dead::queue(),
+            message: dead::letter(message, self.task.as_str(), reason),
+        }));
         for run in &mut self.runs[..self.used] {
             match &run.destination {
                 Destination::Mailbox(task, _) => {
@@ -114,8 +135,8 @@ impl Post {
                 }
             }
         }
-        let Entered { listings, refused } = ledger.enter(done, &copies, output);
-        let mut listings = listings.into_iter();
+        let mut entered = ledger.enter(done, &copies, output);
+        let mut listings = std::mem::take(&mut entered.listings).into_iter();
         for run in &mut self.runs[..self.used] {
             for message in run.messages.drain(..) {
                 // A void activation has no listings: its copies are dropped with it.
@@ -123,22 +144,23 @@ impl Post {
                 run.batch.push_back(Delivery { message, origin: Some(Origin::Task(listing)) });
             }
         }
-        for (output, reason) in refused {
-            self.refuse(&output.queue, &output.message, &reason);
-        }
+        self.not_even_dead(entered);
         self.push_backlog();
     }
 
     /// Hands over what the mailboxes take now.
     pub(super) fn push_backlog(&mut self) {
-        let mut closed = Vec::new();
+        let (mut closed, mut full) = (Vec::new(), BTreeMap::new());
         for run in &mut self.runs[..self.used] {
-            if let Destination::Mailbox(task, mailbox) = &run.destination
-                && mailbox.push(&mut run.batch).is_err()
-            {
+            let Destination::Mailbox(task, mailbox) = &run.destination else { continue };
+            let before = run.batch.len();
+            if mailbox.push(&mut run.batch).is_err() {
                 closed.push((task.queue(), std::mem::take(&mut run.batch)));
+            } else if !run.batch.is_empty() {
+                full.insert(task.queue(), run.batch.len() < before);
             }
         }
+        self.full.are(&full, &self.office.waits, &self.task);
         for (queue, batch) in closed {
             batch.into_iter().for_each(|delivery| self.forward(&queue, delivery));
         }
@@ -190,8 +212,13 @@ impl Post {
         let Some(Origin::Task(listing)) = origin else { return };
         let output = Output { queue: queue.clone(), message };
         let entered = listing.ledger().enter(Some(&listing), &[], vec![output]);
+        self.not_even_dead(entered);
+    }
+
+    /// What not even `dead` takes is printed, so that it can be found in the log.
+    pub(super) fn not_even_dead(&self, entered: Entered) {
         for (output, reason) in entered.refused {
-            self.refuse(queue, &output.message, &reason);
+            self.refuse(&output.queue, &output.message, &reason);
         }
     }
 
@@ -227,7 +254,7 @@ impl Post {
         let batch = &mut self.runs[number].batch;
         let origin = || if let Course::Queue(token) = course { Some(Origin::Queue(token.copy())) } else { None };
         batch.extend(messages.drain(..).map(|message| Delivery { message, origin: origin() }));
-        if push_all(&self.task, task, mailbox, batch).await.is_ok() {
+        if push_all(&self.office.waits, &self.task, task, mailbox, batch).await.is_ok() {
             return Ok(());
         }
         // The task has left: its copies go to its queue.
@@ -256,7 +283,7 @@ impl Post {
 
     async fn append(&mut self, queue: &QueueName, message: &Message, course: &Course) -> Result<(), PostError> {
         debug_assert!(!matches!(course, Course::Task(_)), "a stateful task's output goes through its ledger");
-        match self.office.append_waiting(queue, message, &mut self.scratch).await {
+        match self.office.append_waiting(&self.task, queue, message, &mut self.scratch).await {
             Err(PostError::Refused(reason)) => {
                 self.refuse(queue, message, &reason);
                 Ok(())
@@ -291,6 +318,7 @@ fn find_or_begin_run(runs: &mut Vec<Run>, used: &mut usize, target: Target, swit
 
 /// Pushes a batch, waiting for room; a wait that lasts is told, for it may be a circle of tasks that all wait.
 async fn push_all(
+    waits: &Waits,
     from: &TaskName,
     to: &TaskName,
     mailbox: &Mailbox<Delivery>,
@@ -301,6 +329,7 @@ async fn push_all(
         return Ok(());
     }
     // Waiting is the exception: an actor holds no room for it.
+    let _waiting = waits.begin(from, &to.queue());
     Box::pin(push_waiting(from, to, mailbox, batch)).await
 }
 

@@ -9,8 +9,8 @@ use super::commit::Safe;
 use super::delivery::Course;
 use super::durable::{Durable, OpenError, Opening, RETRY};
 use super::handle::Order;
-use super::ledger::Appended;
 use super::office::AppendRefusal;
+use super::outbox::Appended;
 use super::shell::{Ended, Shell, Source};
 use crate::message::Message;
 use crate::sdk::CommitRequest;
@@ -143,6 +143,9 @@ impl Shell {
 
     /// Output that found no room waits; what its queue refuses for good goes to `dead`.
     pub(super) fn outbox_appended(&mut self, appended: Appended) {
+        if appended.tried {
+            self.full.are(&appended.full, &self.setup.office.waits, &self.setup.name);
+        }
         if let Some(AppendRefusal::NotNow { reason, fault: true }) = appended.waits {
             self.fault(format!("its output waits: {reason}"));
         }

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinHandle;
 
 use super::office::Office;
+use super::waits::Circles;
 use super::watch::{Looks, Watch};
 use crate::transit::{AsyncBell, Bell};
 
@@ -35,7 +36,7 @@ impl Doorman {
 
 async fn answer(bell: &Arc<Bell>, office: &Office) -> std::io::Result<()> {
     let listening = AsyncBell::new(bell.clone())?;
-    let mut tidied = Instant::now();
+    let (mut tidied, mut circles) = (Instant::now(), Circles::default());
     loop {
         match tokio::time::timeout(LONGEST_SLEEP, listening.rung()).await {
             Ok(answered) => drop(answered?),
@@ -46,6 +47,9 @@ async fn answer(bell: &Arc<Bell>, office: &Office) -> std::io::Result<()> {
             // Also while rings for other queues keep coming.
             bell.wake_waiting();
             office.tidy();
+            for line in circles.news(&office.waits.list(), SystemTime::now()) {
+                tracing::error!("{line}");
+            }
         }
     }
 }

@@ -7,10 +7,33 @@ use tokio::time::Instant;
 use super::actor::Outcome;
 use super::dead;
 use super::delivery::{Course, Origin};
+use super::durable::Place;
 use super::shell::{Input, Shell, Source};
+use crate::message::Message;
 use crate::sdk::Core;
 
 impl Shell {
+    /// A handler is called with `input`.
+    pub(super) fn begin(&mut self, input: &Input) {
+        if let (Some(place), Some(durable)) = (input.place, self.durable()) {
+            durable.begin(place);
+        }
+    }
+
+    /// The handler has returned.
+    pub(super) fn returned(&mut self) {
+        if let Some(durable) = self.durable() {
+            durable.returned();
+        }
+    }
+
+    /// An input of the task's own queue goes to `dead` instead of being handled.
+    pub(super) fn give_up(&mut self, message: &Message, place: Place, reason: &str) {
+        let Source::Durable(Some(durable)) = &mut self.source else { return };
+        let entered = durable.give_up(place, message, &self.setup.name, reason);
+        self.post.not_even_dead(entered);
+    }
+
     /// Settles an activation: what it asked for takes effect, or its failure is reported and its message goes to
     /// `dead`. Returns whether it panicked.
     pub(super) async fn settle(&mut self, outcome: Outcome, input: Option<Input>, core: &mut Core) -> bool {
@@ -22,26 +45,48 @@ impl Shell {
                     return self.send(input, core).await;
                 }
             }
-            Ok(Err(error)) => self.failed_activation(&error.to_string(), input.as_ref(), core),
+            Ok(Err(error)) => {
+                self.failed_activation(&error.to_string(), core);
+                self.bury(input, &error.to_string());
+                return false;
+            }
             Err(panic) => {
-                self.failed_activation(&format!("panicked: {panic}"), input.as_ref(), core);
-                if let (Some(place), Some(durable)) = (input.as_ref().and_then(|input| input.place), self.durable()) {
-                    durable.leave_out(place);
+                let reason = format!("panicked: {panic}");
+                self.failed_activation(&reason, core);
+                match (input.as_ref().and_then(|input| input.place), self.durable()) {
+                    // It is taken again, with all since the last record, and then goes to `dead`.
+                    (Some(place), Some(durable)) => durable.leave_out(place, reason),
+                    _ => self.bury(input, &reason),
                 }
+                return true;
             }
         }
         self.done(input);
         panicked
     }
 
-    fn failed_activation(&mut self, reason: &str, input: Option<&Input>, core: &mut Core) {
+    /// An input that failed goes to `dead`. In the course of a stateful task that is one step with its end.
+    fn bury(&mut self, input: Option<Input>, reason: &str) {
+        let Some(input) = input.filter(|_| !self.spoiled) else { return self.done(None) };
+        match (input.place, &input.origin) {
+            (Some(place), _) => self.give_up(&input.message, place, reason),
+            (None, Some(Origin::Task(listing))) => {
+                let letter = dead::letter(&input.message, self.setup.name.as_str(), reason);
+                let entered = listing.ledger().bury(Some(listing), letter);
+                self.post.not_even_dead(entered);
+            }
+            (None, _) => {
+                dead::bury(&self.setup.office, &input.message, self.setup.name.as_str(), reason);
+                self.done(Some(input));
+            }
+        }
+    }
+
+    fn failed_activation(&mut self, reason: &str, core: &mut Core) {
         let failures = self.counters.failed.fetch_add(1, Ordering::Relaxed) + 1;
         core.emitted.clear();
         core.timers.clear();
         self.error(&format!("{reason} (failure {failures} of this run)"));
-        if let Some(input) = input {
-            dead::bury(&self.setup.office, &input.message, self.setup.name.as_str(), reason);
-        }
     }
 
     /// Sends what an activation emitted and finishes its input; never a panic, so always false.

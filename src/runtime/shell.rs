@@ -22,6 +22,7 @@ use super::durable::{Durable, Place};
 use super::handle::{Changed, Counters, Order, Setup};
 use super::post::Post;
 use super::timers::Timers;
+use super::waits::OutputWaits;
 use super::watch::Turn;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
@@ -54,6 +55,8 @@ pub(crate) struct Shell {
     /// The commit after a panic comes before the next tick, lest a tick that always panics undoes all progress.
     pub(super) commit_first: bool,
     pub(super) last_fault: Option<String>,
+    /// Queues that have no room for what is in the outbox.
+    pub(super) full: OutputWaits,
     next_look_after: Instant,
     /// What the last look found.
     last_look: Vec<String>,
@@ -131,6 +134,7 @@ impl Shell {
             spoiled: false,
             commit_first: false,
             last_fault: None,
+            full: OutputWaits::default(),
             next_look_after: now,
             last_look: Vec::new(),
             take_again: None,
@@ -298,13 +302,20 @@ impl Shell {
                 }
             };
             let place = Place { lane: taken.lane, end: taken.end, count: taken.count };
+            let left_out = durable.is_left_out(place);
             match Message::from_encoded(taken.stamp, taken.body) {
+                // The reason was noted when it was left out.
+                Ok(message) if left_out => self.give_up(&message, place, ""),
+                Ok(message) if taken.poison => {
+                    let reason = dead::poison();
+                    self.error(&format!("a message goes to `dead`: {reason}"));
+                    self.give_up(&message, place, &reason);
+                }
                 Ok(message) => return Some(Input { message, origin: None, place: Some(place) }),
                 Err(error) => {
-                    durable.advance(place);
                     self.error(&format!("its queue held a message that cannot be read: {error}"));
                     let nothing = Message::stamped(taken.stamp, Map::new());
-                    dead::bury(&self.setup.office, &nothing, self.setup.name.as_str(), &error.to_string());
+                    self.give_up(&nothing, place, &error.to_string());
                 }
             }
         }

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::transit::LaneId;
+use crate::transit::{LaneId, UnderWay};
 
 /// What is under way of one queue.
 pub(super) struct Watermark {
@@ -27,8 +27,17 @@ pub(super) struct Token {
     count: u64,
     /// Copies not yet done; at 0 the input is finished.
     copies: AtomicUsize,
-    watermark: std::sync::Weak<Watermark>,
+    lane: Arc<Lane>,
 }
+
+/// What the inputs of a lane have in common: one count of references to both.
+pub(super) struct Lane {
+    under_way: UnderWay,
+    watermark: Weak<Watermark>,
+}
+
+/// An input is being handled until this is dropped, also where its handler panics or is given up.
+pub(super) struct Handling<'a>(&'a Token);
 
 /// A lane's new finished position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +57,17 @@ impl Watermark {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A lane whose inputs are to be listed.
+    pub(super) fn lane(self: &Arc<Self>, under_way: UnderWay) -> Arc<Lane> {
+        Arc::new(Lane { under_way, watermark: Arc::downgrade(self) })
+    }
+
     /// Lists an input that ends at `end` and is the `count`th of its lane, with one copy.
-    pub(super) fn begin(self: &Arc<Self>, lane: LaneId, end: u64, count: u64) -> Arc<Token> {
-        let token = Arc::new(Token { end, count, copies: AtomicUsize::new(1), watermark: Arc::downgrade(self) });
+    pub(super) fn begin(&self, lane: Arc<Lane>, end: u64, count: u64) -> Arc<Token> {
+        let id = lane.id();
+        let token = Arc::new(Token { end, count, copies: AtomicUsize::new(1), lane });
         self.open.fetch_add(1, Ordering::Relaxed);
-        self.lock().entry(lane).or_default().push_back(token.clone());
+        self.lock().entry(id).or_default().push_back(token.clone());
         token
     }
 
@@ -75,6 +90,25 @@ impl Watermark {
     }
 }
 
+impl Lane {
+    pub(super) fn id(&self) -> LaneId {
+        self.under_way.lane()
+    }
+}
+
+impl<'a> Handling<'a> {
+    pub(super) fn of(token: &'a Token) -> Self {
+        token.lane.under_way.begin(token.end);
+        Self(token)
+    }
+}
+
+impl Drop for Handling<'_> {
+    fn drop(&mut self) {
+        self.0.lane.under_way.done();
+    }
+}
+
 impl Token {
     /// One more copy was made in the course of this input.
     pub(super) fn copy(self: &Arc<Self>) -> Arc<Self> {
@@ -85,7 +119,7 @@ impl Token {
     /// A copy is done. Release: whoever sees 0 also sees what was made of it in the queues.
     pub(super) fn done(&self) {
         if self.copies.fetch_sub(1, Ordering::AcqRel) == 1
-            && let Some(watermark) = self.watermark.upgrade()
+            && let Some(watermark) = self.lane.watermark.upgrade()
         {
             let left = watermark.open.fetch_sub(1, Ordering::Release) - 1;
             if left == watermark.low || left == 0 {
@@ -98,6 +132,19 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::{LaneName, QueueName, TaskName};
+    use crate::transit::{Bell, Reader, Transit};
+
+    /// That of the one lane of a new queue.
+    fn under_way() -> UnderWay {
+        let place = tempfile::tempdir().unwrap();
+        let (transit, queue) = (Transit::open(place.path()).unwrap(), QueueName::new("q").unwrap());
+        let sender = transit.sender(&queue, &LaneName::Process(TaskName::new("p").unwrap())).unwrap();
+        let reader = Reader { bell: Bell::open(&transit).unwrap(), waker: None, description: String::new() };
+        let mut consumer = transit.consumer(&queue, None, &reader).unwrap();
+        consumer.lanes();
+        consumer.under_way(sender.lane_id()).unwrap()
+    }
 
     #[test]
     fn a_lane_moves_up_to_the_lowest_input_with_work_left() {
@@ -107,14 +154,14 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
         });
         let watermark = Arc::new(Watermark::new(2, wake));
-        let lane = LaneId(7);
-        let tokens: Vec<_> = (1..=3).map(|n| watermark.begin(lane, n * 8, n)).collect();
+        let lane = watermark.lane(under_way());
+        let tokens: Vec<_> = (1..=3).map(|n| watermark.begin(lane.clone(), n * 8, n)).collect();
         let copy = tokens[0].copy();
         tokens[0].done();
         tokens[1].done();
         assert_eq!(watermark.finished(), []);
         copy.done();
-        assert_eq!(watermark.finished(), [Finished { lane, position: 16, count: 2 }]);
+        assert_eq!(watermark.finished(), [Finished { lane: lane.id(), position: 16, count: 2 }]);
         assert_eq!((watermark.open(), woken.load(Ordering::Relaxed)), (1, 1));
         drop(tokens);
         assert_eq!(watermark.finished(), [], "what is dropped is not done");

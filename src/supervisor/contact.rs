@@ -16,6 +16,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// later, and one that does not answer for long is not worth more than a look each second.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
 
+/// The version of the protocol from which on a host can be told to open its log anew.
+const REOPEN_LOG: u32 = 2;
+
 /// The link of one process.
 pub(super) struct Contact {
     state_dir: PathBuf,
@@ -84,8 +87,9 @@ impl Contact {
         self.pause = (self.pause * 2).min(PAUSES[1]);
     }
 
-    pub(super) fn is_linked(&self) -> bool {
-        matches!(self.state, State::Linked { .. })
+    /// Whether the host can be told to open its log anew: it is linked, and its protocol knows that.
+    pub(super) fn reopens_its_log(&self) -> bool {
+        matches!(&self.state, State::Linked { link, .. } if link.version() >= REOPEN_LOG)
     }
 
     /// Tells the host something; false: it cannot be told now.

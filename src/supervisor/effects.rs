@@ -110,6 +110,16 @@ impl Watcher {
         });
     }
 
+    /// Says that it is parked, or no longer.
+    pub(super) fn tell_parked(&self) {
+        if self.phase == Phase::Parked {
+            let file = self.files().failsafe();
+            self.error(&format!("parked: its process is not started again until {} is removed", file.display()));
+        } else {
+            tracing::info!(task = self.name.as_str(), "{}: no longer parked", self.name);
+        }
+    }
+
     /// Leaves the changed policy for the keeper, which looks before it starts its host again.
     pub(super) fn tell_keeper(&self) {
         let (Some(spec), path) = (&self.wanted, self.files().intent()) else { return };

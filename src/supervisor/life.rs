@@ -80,11 +80,11 @@ pub(super) enum Effect {
 pub(super) fn next(phase: Phase, seen: Seen, wanted: bool, now: Instant) -> (Phase, Option<Effect>) {
     let alive = seen.keeper || seen.host;
     match phase {
-        Phase::Ending { until } if alive && now >= until => (Phase::Ending { until: now + END }, Some(Effect::Force)),
+        Phase::Ending { until } if alive && now >= until => (ending(now), Some(Effect::Force)),
         Phase::Ending { .. } if alive => (phase, None),
         // Who is wanted again while it ends begins anew.
         Phase::Ending { .. } => next(Phase::Gone, seen, wanted, now),
-        _ if !wanted && alive => (Phase::Ending { until: now + END }, Some(Effect::End)),
+        _ if !wanted && alive => (ending(now), Some(Effect::End)),
         _ if !wanted => (Phase::Gone, None),
         _ if alive => (Phase::Up, None),
         _ if seen.parked => (Phase::Parked, None),
@@ -104,6 +104,11 @@ pub(super) fn judged(decision: &Decision, now: Instant) -> Phase {
         Decision::Stay => Phase::Stays,
         Decision::GiveUp { .. } => Phase::Parked,
     }
+}
+
+/// The phase of a process that was asked to end.
+pub(super) fn ending(now: Instant) -> Phase {
+    Phase::Ending { until: now + END }
 }
 
 fn start(now: Instant) -> (Phase, Option<Effect>) {

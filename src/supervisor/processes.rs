@@ -1,6 +1,6 @@
 //! All external processes of one daemon: a watcher each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,8 @@ const REQUESTS: usize = 16;
 /// How long a change of the config waits for hosts to apply it: as long as for the daemon's own tasks. What moves has
 /// locks that keep it from running twice; it only moves later.
 const CONFIGURED: Duration = Duration::from_secs(2);
+/// How long the renewal of one process may take before the next is begun: its end, and a slow start.
+const RENEWED: Duration = Duration::from_secs(30);
 /// How long the end of all processes may take: their grace of 2 s, as long for their kills, twice.
 const ENDED: Duration = Duration::from_secs(10);
 
@@ -71,6 +73,26 @@ impl Supervisor {
         for watcher in self.watchers.values() {
             ask(watcher, Request::SetLevel(level)).await;
         }
+    }
+
+    /// Renews the processes that run another program than this daemon, one after another; `only` the one of that name.
+    /// Returns at once; each has 30 s until the next is begun.
+    pub fn renew(&self, only: Option<&TaskName>) {
+        let chosen = self.watchers.iter().filter(|(process, _)| only.is_none_or(|only| only == *process));
+        let watchers: Vec<_> = chosen.map(|(_, watcher)| watcher.clone()).collect();
+        tokio::spawn(async move {
+            for watcher in watchers {
+                let (done, renewed) = oneshot::channel();
+                ask(&watcher, Request::Renew { done }).await;
+                all(vec![renewed], RENEWED).await;
+            }
+        });
+    }
+
+    /// The processes that ended too often, and wait for a person.
+    #[must_use]
+    pub fn parked(&self) -> BTreeSet<TaskName> {
+        self.shared.parked()
     }
 
     /// Ends all processes and everything below them; false if something was left after 10 s.

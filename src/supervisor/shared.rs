@@ -1,5 +1,6 @@
 //! What all watchers share: the spawner, the launch, the transit.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub(super) state_dir: PathBuf,
     pub(super) launch: Launch,
     pub(super) log_bell: LogBell,
+    /// The processes that are parked now.
+    parked: Mutex<BTreeSet<TaskName>>,
     /// Made at the first start, and anew when it is gone.
     spawner: Mutex<Option<Spawner>>,
 }
@@ -47,7 +50,18 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(state_dir: PathBuf, launch: Launch) -> Self {
         let log_bell = LogBell::start(&state_dir);
-        Self { state_dir, launch, log_bell, spawner: Mutex::new(None) }
+        Self { state_dir, launch, log_bell, parked: Mutex::default(), spawner: Mutex::new(None) }
+    }
+
+    /// The processes that are parked now.
+    pub(super) fn parked(&self) -> BTreeSet<TaskName> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes whether `process` is parked; true if that is new.
+    pub(super) fn note_parked(&self, process: &TaskName, parked: bool) -> bool {
+        let mut all = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        if parked { all.insert(process.clone()) } else { all.remove(process) }
     }
 
     /// Has a keeper made for `process`. It waits for the spawner's answer on a thread that may block.

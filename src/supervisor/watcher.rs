@@ -15,7 +15,7 @@ use super::life::{self, Effect, Phase, Seen};
 use super::log_reader::LogReader;
 use super::shared::Shared;
 use super::sight::Sight;
-use crate::link::{HostHello, ToDaemon, ToHost};
+use crate::link::{self, HostHello, ToDaemon, ToHost};
 use crate::name::TaskName;
 use crate::process::is_of_this_boot;
 use crate::restart::Policy;
@@ -28,6 +28,8 @@ pub(super) enum Request {
     Configure { generation: u64, done: oneshot::Sender<()> },
     /// Tell the host that the debug level has changed.
     SetLevel(u32),
+    /// End the process and start it with this daemon's program, if it runs by another; `done` when it is there.
+    Renew { done: oneshot::Sender<()> },
     /// Tell when nothing of it is left.
     WhenGone(oneshot::Sender<()>),
 }
@@ -62,6 +64,11 @@ pub(super) struct Watcher {
     /// Who waits until the host runs by it.
     configured: Vec<oneshot::Sender<()>>,
     when_gone: Vec<oneshot::Sender<()>>,
+    /// Its host runs another program than this daemon.
+    outdated: bool,
+    /// Who waits until it is renewed.
+    renewed: Option<oneshot::Sender<()>>,
+    last_seen: Seen,
 }
 
 enum Event {
@@ -86,6 +93,9 @@ impl Watcher {
             generation: 0,
             configured: Vec::new(),
             when_gone: Vec::new(),
+            outdated: false,
+            renewed: None,
+            last_seen: Seen::default(),
             shared,
             name,
         }
@@ -114,7 +124,7 @@ impl Watcher {
     fn show_log(&mut self) {
         self.log.show();
         // Only who can be told to open the new file gets one.
-        if self.contact.is_linked() && self.log.rotate_if_large() {
+        if self.contact.reopens_its_log() && self.log.rotate_if_large() {
             self.contact.tell(ToHost::ReopenLog);
         }
     }
@@ -139,9 +149,10 @@ impl Watcher {
 
     async fn act(&mut self, seen: Seen) {
         let (phase, effect) = life::next(self.phase, seen, self.wanted.is_some(), Instant::now());
-        if phase != self.phase {
+        if phase != self.phase || seen != self.last_seen {
             self.pause = LOOKS[0];
         }
+        self.last_seen = seen;
         self.phase = phase;
         match effect {
             None => {}
@@ -149,6 +160,9 @@ impl Watcher {
             Some(Effect::Judge) => self.judge(),
             Some(Effect::End) => self.end(),
             Some(Effect::Force) => self.force(),
+        }
+        if self.shared.note_parked(&self.name, self.phase == Phase::Parked) {
+            self.tell_parked();
         }
         if self.phase == Phase::Gone && self.wanted.is_none() {
             self.gone();
@@ -204,6 +218,7 @@ impl Watcher {
                 // A host that cannot be told reads it when it starts.
                 self.contact.tell(ToHost::SetLevel { level });
             }
+            Request::Renew { done } => self.renew(done),
             Request::WhenGone(done) => self.when_gone.push(done),
         }
     }
@@ -217,6 +232,16 @@ impl Watcher {
             if self.phase == Phase::Stays {
                 self.phase = Phase::Gone;
             }
+        }
+    }
+
+    /// Ends an outdated process; what is wanted and has ended is started by this daemon's program.
+    fn renew(&mut self, done: oneshot::Sender<()>) {
+        if self.outdated && self.wanted.is_some() {
+            tracing::info!(task = self.name.as_str(), "{}: it is renewed", self.name);
+            self.renewed = Some(done);
+            self.phase = life::ending(Instant::now());
+            self.end();
         }
     }
 
@@ -259,6 +284,7 @@ impl Watcher {
             tracing::error!(task = name.as_str(), "{name}: what answers on its link does not know its nonce");
             return self.contact.hang_up();
         }
+        self.look_at_program(hello);
         let current = hello.generation == self.generation || self.generation == 0;
         if let Some(outcome) = self.adoption.answered(self.sight.record(), hello, current) {
             outcome.tell(&self.name);
@@ -268,5 +294,23 @@ impl Watcher {
         } else {
             self.contact.tell(ToHost::Configure { generation: self.generation });
         }
+    }
+
+    fn look_at_program(&mut self, hello: &HostHello) {
+        let (name, ours) = (&self.name, &self.shared.launch.program_text);
+        let outdated = hello.program != *ours || hello.version != link::VERSION;
+        if outdated && !self.outdated {
+            let theirs = &hello.program;
+            tracing::info!(
+                task = name.as_str(),
+                "{name}: outdated: it runs {theirs} with protocol {}, this daemon is {ours} with protocol {}; \
+                 a control message of type `renew` renews it",
+                hello.version,
+                link::VERSION
+            );
+        }
+        self.outdated = outdated;
+        // Whatever answers now is what came of it.
+        self.renewed = None;
     }
 }

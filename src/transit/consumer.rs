@@ -29,6 +29,7 @@ use super::record::Tag;
 use super::settings::Settings;
 use super::slot::LaneId;
 use super::source::Source;
+use super::under_way::UnderWay;
 use crate::message::Stamp;
 use crate::name::QueueName;
 
@@ -68,6 +69,8 @@ pub struct Taken {
     pub tag: Option<Tag>,
     /// What it says. A slice of its batch's buffer, which lives as long as any of the batch does.
     pub body: Bytes,
+    /// [`POISON`](super::POISON) processes ended while they handled it: it is not to be handled again.
+    pub poison: bool,
 }
 
 /// How far a lane is written, read and finished: positions in bytes, with the messages up to there.
@@ -216,6 +219,16 @@ impl Consumer {
         {
             old.finish(lane, mark);
         }
+    }
+
+    /// Where to note which input of a lane is being handled; nothing where there is no such lane. Worth keeping, for a
+    /// lane's inputs come in runs.
+    pub fn under_way(&mut self, lane: LaneId) -> Option<UnderWay> {
+        let sources = [Some(&mut self.source), self.old.as_mut()];
+        sources.into_iter().flatten().find_map(|source| {
+            let at = source.lane(lane)?.at;
+            Some(UnderWay::new(lane, source.queue.clone(), at))
+        })
     }
 
     /// Bytes taken and not finished.

@@ -137,11 +137,14 @@ pub enum AppendError {
         /// Which queue.
         queue: QueueName,
     },
-    /// The bound is reached, and the overflow is `dead_letter`: the caller sends the message to `dead`.
-    #[error("queue {queue} is full, and what is new goes to dead")]
+    /// The bound is reached, and the overflow is `dead_letter`, or the queue is parked: the caller sends the message to
+    /// `dead`.
+    #[error("queue {queue} is full{}, and what is new goes to dead", if *parked { ", nobody will read it for now" } else { "" })]
     DeadLetter {
         /// Which queue.
         queue: QueueName,
+        /// Whether it is parked: see [`Transit::set_parked`](super::Transit::set_parked).
+        parked: bool,
     },
     /// The lane could not be opened, or its files could not be made.
     #[error(transparent)]

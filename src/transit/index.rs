@@ -3,6 +3,7 @@
 //! ```text
 //! 0      magic, format version, boot id (2 words), slots in use
 //! 64     settings (5 words)
+//! 104    parked: not 0 while nobody will read the queue
 //! 128    consumer: version (odd while being changed), bell, token, length of the description
 //! 192    the description, at most 1,024 bytes
 //! 4096   bits: a word per 64 lanes
@@ -24,7 +25,7 @@ use nix::fcntl::posix_fallocate;
 use super::error::Error;
 use super::map::{Map, PAGE};
 use super::protocol::{AWAKE, CLOSED, Mark};
-use super::settings::{Fsync, Settings};
+use super::settings::{Fsync, Overflow, Settings};
 use super::slot::{self, Slot, load_text, store_text};
 
 /// How many lanes a queue can have.
@@ -39,6 +40,7 @@ const VERSION: u64 = FORMAT as u64;
 const BOOT_ID: usize = 16;
 const SLOTS_USED: usize = 32;
 const SETTINGS: usize = 64;
+const PARKED: usize = 104;
 const CONSUMER: usize = 128;
 const DESCRIPTION: usize = 192;
 const DESCRIPTION_WORDS: usize = 128;
@@ -94,6 +96,25 @@ impl Index {
     pub(super) fn settings(&self) -> Settings {
         let words = self.map.words(SETTINGS, Settings::WORDS);
         Settings::from_words(std::array::from_fn(|at| words[at].load(Ordering::Relaxed)))
+    }
+
+    /// The settings as they hold now: a parked queue does not block.
+    pub(super) fn settings_now(&self) -> Settings {
+        let settings = self.settings();
+        let overflow = match settings.overflow {
+            Overflow::Block if self.is_parked() => Overflow::DeadLetter,
+            overflow => overflow,
+        };
+        Settings { overflow, ..settings }
+    }
+
+    /// Whether nobody will read the queue for now.
+    pub(super) fn is_parked(&self) -> bool {
+        self.word(PARKED).load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn set_parked(&self, parked: bool) {
+        self.word(PARKED).store(u64::from(parked), Ordering::Relaxed);
     }
 
     /// When what is accepted reaches the disk; asked at each append.

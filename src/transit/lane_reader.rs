@@ -26,6 +26,7 @@ use super::queue::Queue;
 use super::record::{self, END, padded};
 use super::segment::{self, Segment, SegmentFault};
 use super::slot::LaneId;
+use super::under_way::Suspect;
 
 /// Most records of a visit, so that other lanes get their turn.
 pub(super) const VISIT_RECORDS: usize = 256;
@@ -42,6 +43,7 @@ pub(super) struct LaneReader {
     pub(super) read: Mark,
     /// Finished up to here, as published.
     pub(super) finished: Mark,
+    suspect: Suspect,
     segment: Option<Segment>,
     /// Jumps that `finish` has not reached yet: from where, to where.
     jumps: VecDeque<(u64, Mark)>,
@@ -59,12 +61,16 @@ enum Batch {
 }
 
 impl LaneReader {
-    /// The lane of slot `at`, from its finished position on; nothing where the slot holds no lane.
+    /// The lane of slot `at`, from its finished position on; nothing where the slot holds no lane. What was under way
+    /// when the consumer before ended is counted.
     pub(super) fn open(queue: &Queue, at: usize) -> Option<Self> {
         let slot = queue.index.slot(at);
         let (name, finished) = (slot.name()?.to_string(), slot.finished());
-        let (jumps, stillness) = (VecDeque::new(), Stillness::default());
-        Some(Self { at, id: slot.id(), name, read: finished, finished, segment: None, jumps, stillness })
+        let suspect = slot.suspect().after(slot.under_way(), finished.position);
+        slot.set_suspect(suspect);
+        slot.set_under_way(0);
+        let (id, segment, jumps, stillness) = (slot.id(), None, VecDeque::new(), Stillness::default());
+        Some(Self { at, id, name, read: finished, finished, suspect, segment, jumps, stillness })
     }
 
     /// Lets go of the open segment; it is opened again where it is needed.
@@ -203,7 +209,8 @@ impl LaneReader {
             self.read = Mark { position: self.read.position + size as u64, count: self.read.count + 1 };
             let body = copy.slice(at + decoded.body.start..at + decoded.body.end);
             let (end, count) = (self.read.position, self.read.count);
-            batch.push(Taken { lane: self.id, end, count, stamp: decoded.stamp, tag: decoded.tag, body });
+            let poison = self.suspect.condemns(end);
+            batch.push(Taken { lane: self.id, end, count, stamp: decoded.stamp, tag: decoded.tag, body, poison });
             at += size;
         }
         match batch.len() - before {

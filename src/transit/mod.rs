@@ -56,6 +56,7 @@ mod queue;
 mod record;
 mod recovery;
 mod ring;
+mod room;
 mod root;
 mod segment;
 mod sender;
@@ -65,6 +66,7 @@ mod source;
 mod status;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 pub use async_bell::AsyncBell;
 pub use bell::Bell;
@@ -74,8 +76,10 @@ pub use incident::Incident;
 pub use index::FORMAT;
 pub use open::Transit;
 pub use record::{Outgoing, Tag};
+pub use room::Room;
 pub use root::default_root;
 pub use sender::Sender;
 pub use settings::{Fsync, Overflow, Settings};
 pub use slot::LaneId;
 pub use status::{LaneStatus, QueueStatus};
+pub use under_way::{POISON, UnderWay};

@@ -153,6 +153,14 @@ impl Transit {
         Ok(self.inner.find(queue)?.map(|queue| queue.index.settings()))
     }
 
+    /// Says that nobody will read a queue for now, or that somebody will again; makes it where there is none. All
+    /// senders see it at once: while it is parked, what does not fit goes to `dead` where it would have waited
+    /// ([`AppendError::DeadLetter`]). It outlives whoever says it, and changes nothing for whoever consumes.
+    pub fn set_parked(&self, queue: &QueueName, parked: bool) -> Result<(), Error> {
+        self.inner.queue(queue)?.index.set_parked(parked);
+        Ok(())
+    }
+
     /// The last tag of a lane, for whoever goes on after a crash. Only `task:` lanes keep it for sure.
     pub fn last_tag(&self, queue: &QueueName, lane: &LaneName) -> Result<Option<Tag>, Error> {
         let Some(queue) = self.inner.find(queue)? else { return Ok(None) };

@@ -7,6 +7,8 @@ use super::lane_writer::{LaneWriter, Stop};
 use super::open::Inner;
 use super::queue::{Queue, lane_lock};
 use super::record::Outgoing;
+use super::room::Room;
+use super::settings::Overflow;
 use super::slot::LaneId;
 use crate::name::{LaneName, QueueName};
 
@@ -43,6 +45,16 @@ impl Sender {
             Err(Stop::Refused(error)) => Err(error),
             Err(Stop::Replaced) => self.shared.append_anew(&mut writer, out),
         }
+    }
+
+    /// Where the queue diverts what does not fit: what it has room for now. Counts what all its lanes hold.
+    #[must_use]
+    pub fn diverting_room(&self) -> Option<Room> {
+        let writer = self.shared.writer();
+        let index = &writer.queue().index;
+        let settings = index.settings_now();
+        let refusal = AppendError::DeadLetter { queue: self.shared.queue.clone(), parked: index.is_parked() };
+        (settings.overflow == Overflow::DeadLetter).then(|| Room::of(&settings, index.held(), refusal))
     }
 
     /// The lane's id; another one after the queue's directory was replaced.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! line 0   writer   written, its count; dropped-to, its count
-//! line 1   reader   finished, its count; messages lost
+//! line 1   reader   finished, its count; messages lost; the input under way, the suspect, how many ended on it
 //! line 2   identity in use, lane id, length of the name; the base of an abandoned segment, with bit 0 set
 //! 192..    the lane's name, at most 320 bytes
 //! ```
@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::protocol::{Mapped, Mark, observe, publish};
+use super::under_way::Suspect;
 use crate::name::LaneName;
 
 /// A lane's random id, which no other lane has: positions are recorded by it.
@@ -42,6 +43,9 @@ const DROPPED_COUNT: usize = 3;
 const FINISHED: usize = 8;
 const FINISHED_COUNT: usize = 9;
 const LOST: usize = 10;
+const UNDER_WAY: usize = 11;
+const SUSPECT: usize = 12;
+const ENDED: usize = 13;
 const IN_USE: usize = 16;
 const ID: usize = 17;
 const NAME_LEN: usize = 18;
@@ -103,6 +107,29 @@ impl<'a> Slot<'a> {
 
     pub(super) fn add_lost(self, messages: u64) {
         self.words[LOST].store(self.lost().saturating_add(messages), Ordering::Relaxed);
+    }
+
+    /// The end of the input that is being handled, or was when its process ended; 0 for none.
+    pub(super) fn under_way(self) -> u64 {
+        self.words[UNDER_WAY].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn set_under_way(self, end: u64) {
+        self.words[UNDER_WAY].store(end, Ordering::Relaxed);
+    }
+
+    pub(super) fn suspect(self) -> Suspect {
+        Suspect { end: self.words[SUSPECT].load(Ordering::Relaxed), ended: self.words[ENDED].load(Ordering::Relaxed) }
+    }
+
+    /// A kill in between leaves another suspect with too few processes, never with too many.
+    pub(super) fn set_suspect(self, suspect: Suspect) {
+        if self.suspect().end != suspect.end {
+            self.words[ENDED].store(0, Ordering::Relaxed);
+            self.words[SUSPECT].store(suspect.end, Ordering::Relaxed);
+        }
+        self.words[ENDED].store(suspect.ended, Ordering::Relaxed);
     }
 
     pub(super) fn id(self) -> LaneId {

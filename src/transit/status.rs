@@ -21,6 +21,8 @@ pub struct QueueStatus {
     pub bytes: u64,
     /// Its bounds, overflow and durability.
     pub settings: Settings,
+    /// Whether nobody will read it for now: [`Transit::set_parked`](super::Transit::set_parked).
+    pub parked: bool,
     /// The consumer in its own words; nothing while nobody consumes.
     pub consumer: Option<String>,
     /// When its oldest unfinished message was made: nanoseconds since 1970, the smallest of the lanes' first ones.
@@ -57,6 +59,7 @@ pub(super) fn look(queue: &Queue) -> Result<QueueStatus, Error> {
         messages: lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.messages)),
         bytes: lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.bytes)),
         settings: queue.index.settings(),
+        parked: queue.index.is_parked(),
         consumer: consumed.then(|| queue.index.description()),
         oldest_ns: (0..queue.index.slots()).filter_map(|at| first_unfinished(queue, at)).min(),
         lanes,

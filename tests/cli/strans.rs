@@ -104,6 +104,15 @@ fn a_full_queue_is_waited_for_and_then_said_to_be_full() {
 }
 
 #[test]
+fn a_queue_that_nobody_configured_blocks_for_five_seconds_and_is_then_said_to_be_full() {
+    let post = Post::new();
+    post.fill("Example3", 100_000);
+    let begin = Instant::now();
+    post.run("strans", &["{n => 1}", "Example3"]).refused(75, "it holds 100000 of at most 100000 messages");
+    assert!(begin.elapsed() >= Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn room_that_comes_in_time_is_used() {
     let post = Post::new();
     post.set("Small", Settings { max_messages: 1, block_timeout: Duration::from_secs(60), ..Settings::default() });

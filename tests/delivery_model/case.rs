@@ -43,6 +43,14 @@ pub(crate) struct Case {
     pub(crate) commit_permille: usize,
     /// How many unfinished records a queue holds before it blocks; 0 for no bound.
     pub(crate) bound: usize,
+    /// How many of a thousand steps park B and S or clear them; a parked queue diverts what it has no room for.
+    pub(crate) parking_permille: usize,
+    /// How many processes may run each stateful task.
+    pub(crate) places: usize,
+    /// How many of a thousand steps tell the process that runs a task to let it go.
+    pub(crate) moving_permille: usize,
+    /// Some numbers end the process of A whenever it handles them.
+    pub(crate) poisoned: bool,
     /// B answers each message to A.
     pub(crate) ring: bool,
     /// In a ring: how many numbers are sent and not yet answered, at most.
@@ -62,6 +70,10 @@ impl Case {
         fault_permille: 0,
         commit_permille: 400,
         bound: 0,
+        parking_permille: 0,
+        places: 1,
+        moving_permille: 0,
+        poisoned: false,
         ring: false,
         window: u32::MAX / 2,
         ahead: 3,
@@ -78,6 +90,12 @@ impl Case {
 
     /// Queues that are mostly full, so that much is carried over from record to record.
     pub(crate) const BLOCKED: Self = Self { bound: 2, ..Self::HEAVY };
+
+    /// Tasks that move between three processes all the time.
+    pub(crate) const MOVING: Self = Self { places: 3, moving_permille: 60, bound: 6, ..Self::PLAIN };
+
+    /// The same where the queues that are full divert to `dead` for a while, and then block again.
+    pub(crate) const DIVERTING: Self = Self { parking_permille: 50, ..Self::BLOCKED };
 
     /// The same where records cannot always be written and handlers panic; a rollback goes to the last record.
     pub(crate) const FAULTY: Self = Self { fault_permille: 200, ..Self::BLOCKED };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::case::{Case, Person};
 use crate::home::Home;
 use crate::lane::{Message, Queue, Writer};
-use crate::stateful::Stateful;
+use crate::seats::Seats;
 use crate::world::{Task, World};
 
 /// How many steps a run may take: some ten times what the longest needs.
@@ -17,7 +17,7 @@ const MAX_STEPS: usize = 60_000;
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) world: World,
-    tasks: [Option<Stateful>; 2],
+    tasks: [Seats; 2],
     home: Option<Home>,
     sent: u32,
     person_was_here: bool,
@@ -49,7 +49,7 @@ impl Chain {
     pub(crate) fn new(case: Case, seed: u64) -> Self {
         Self {
             world: World::new(case, seed),
-            tasks: [None, None],
+            tasks: [Task::A, Task::B].map(|task| Seats::new(task, case.places)),
             home: None,
             sent: 0,
             person_was_here: false,
@@ -67,6 +67,8 @@ impl Chain {
             }
             self.send();
             self.world.reload();
+            self.world.park();
+            self.world.write_late();
             self.let_person_act();
             match self.world.random.below(3) {
                 0 => self.step_task(Task::A),
@@ -74,14 +76,14 @@ impl Chain {
                 _ => self.step_home(),
             }
         }
-        let all_wait = self.tasks.iter().all(|task| task.as_ref().is_some_and(|task| task.is_blocked));
+        let all_wait = self.tasks.iter().all(Seats::is_blocked);
         if all_wait { Ending::Deadlock } else { Ending::Stuck }
     }
 
     fn is_quiet(&self) -> bool {
-        let is_task_quiet = |task: &Option<Stateful>| task.as_ref().is_some_and(|task| task.is_quiet(&self.world));
         self.sent == self.world.case.numbers
-            && self.tasks.iter().all(is_task_quiet)
+            && self.world.late_writes.is_empty()
+            && self.tasks.iter().all(|task| task.is_quiet(&self.world))
             && self.home.as_ref().is_some_and(|home| home.is_quiet(&self.world))
     }
 
@@ -97,16 +99,12 @@ impl Chain {
 
     fn step_task(&mut self, task: Task) {
         let place = task as usize;
-        if self.tasks[place].is_none() {
+        if self.tasks[place].is_down() {
             self.excuse_repeats(task);
-            self.tasks[place] = Some(Stateful::recover(&mut self.world, task));
         }
-        if self.world.random.happens(self.world.case.crash_permille) {
-            self.tasks[place] = None;
-            return self.crash(task);
+        if self.tasks[place].step(&mut self.world) {
+            self.crash(task);
         }
-        let process = self.tasks[place].as_mut().expect("it was started above");
-        process.step(&mut self.world);
     }
 
     fn crash(&mut self, task: Task) {
@@ -133,7 +131,7 @@ impl Chain {
         if self.world.case.person == Person::RemovesTheQueueOfB && is_time && !self.person_was_here {
             self.person_was_here = true;
             self.world.transit.remove(Queue::B, self.world.step);
-            if self.tasks[Task::B as usize].is_none() {
+            if self.tasks[Task::B as usize].is_down() {
                 self.abandon_removed();
             }
         }

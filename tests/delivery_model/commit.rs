@@ -14,7 +14,12 @@ pub(crate) enum LaneKey {
 /// One message that goes out, in the order in which it was emitted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
+    /// The queue that it was emitted to.
     pub(crate) queue: Queue,
+    /// The queue that it is appended to, as the newest written record says: the same, or `dead`.
+    pub(crate) target: Queue,
+    /// The same as the record says that is being written.
+    pub(crate) coming_target: Queue,
     pub(crate) message: Message,
     /// Its place in the outbox of the newest written record, counted from 1; 0 before one holds it.
     pub(crate) index: u32,

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a lane has one writer; records are only added; `finished` only grows.
 
-/// A queue; A, B and S belong to tasks, the last two only gather what comes out.
+use crate::poison::UnderWay;
+
+/// A queue; A, B and S belong to tasks, the next two only gather what comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Queue {
     A,
@@ -10,6 +12,8 @@ pub(crate) enum Queue {
     S,
     Sink,
     Tail,
+    /// Takes what was diverted. It never blocks: it drops its oldest.
+    Dead,
 }
 
 /// Who writes a lane.
@@ -48,6 +52,8 @@ pub(crate) struct Tag {
 pub(crate) struct Record {
     pub(crate) tag: Option<Tag>,
     pub(crate) message: Message,
+    /// The queue that it was emitted to: another one than the lane's if it was diverted.
+    pub(crate) meant_for: Queue,
 }
 
 /// One lane of one queue.
@@ -59,6 +65,9 @@ pub(crate) struct Lane {
     pub(crate) records: Vec<Record>,
     /// Up to here the room may go: nothing below can be read again.
     pub(crate) finished: usize,
+    /// Below this the records are gone: `dead` dropped them, or somebody read them and their room was used again.
+    pub(crate) gone_to: usize,
+    pub(crate) under_way: UnderWay,
     /// Where the last tag stands when the rule that it stands in the record is left out.
     pub(crate) slot_tag: Option<Tag>,
     /// The step at which a person removed the queue's directory.
@@ -85,7 +94,18 @@ impl Transit {
     }
 
     pub(crate) fn append(&mut self, lane: LaneId, tag: Option<Tag>, message: Message) {
-        self.lanes[lane].records.push(Record { tag, message });
+        self.append_for(lane, tag, message, self.lanes[lane].queue);
+    }
+
+    /// Appends what was emitted to `meant_for`, and stands here because it was diverted.
+    pub(crate) fn append_for(&mut self, lane: LaneId, tag: Option<Tag>, message: Message, meant_for: Queue) {
+        self.lanes[lane].records.push(Record { tag, message, meant_for });
+    }
+
+    /// `dead` gives up to `count` of a lane's oldest records away; the last one, with its tag, stays.
+    pub(crate) fn shorten(&mut self, lane: LaneId, count: usize) {
+        let lane = &mut self.lanes[lane];
+        lane.gone_to = (lane.gone_to + count).min(lane.records.len().saturating_sub(1));
     }
 
     pub(crate) fn finish(&mut self, lane: LaneId, position: usize) {
@@ -113,11 +133,26 @@ impl Transit {
         records.filter_map(|record| record.message.number()).collect()
     }
 
+    /// All numbers that were ever diverted from a queue to `dead`.
+    pub(crate) fn diverted(&self, queue: Queue) -> Vec<u32> {
+        let records = self.of(Queue::Dead).flat_map(|lane| &lane.records);
+        records.filter(|record| record.meant_for == queue).filter_map(|record| record.message.number()).collect()
+    }
+
     fn make(&mut self, writer: Writer, queue: Queue) -> LaneId {
         let id = self.lanes.len();
-        let records = Vec::new();
-        let (slot_tag, removed_at, abandoned_from) = (None, None, None);
-        self.lanes.push(Lane { id, writer, queue, records, finished: 0, slot_tag, removed_at, abandoned_from });
+        self.lanes.push(Lane {
+            id,
+            writer,
+            queue,
+            records: Vec::new(),
+            finished: 0,
+            gone_to: 0,
+            under_way: UnderWay::default(),
+            slot_tag: None,
+            removed_at: None,
+            abandoned_from: None,
+        });
         id
     }
 }
@@ -125,6 +160,11 @@ impl Transit {
 impl Lane {
     pub(crate) fn last_tag(&self) -> Option<Tag> {
         self.records.iter().rev().find_map(|record| record.tag)
+    }
+
+    /// Whether a record with this tag can still be found.
+    pub(crate) fn holds(&self, tag: Tag) -> bool {
+        self.records[self.gone_to..].iter().any(|record| record.tag == Some(tag))
     }
 }
 

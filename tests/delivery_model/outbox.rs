@@ -7,6 +7,20 @@
 //! ```
 //!
 //! Invariant: each queue keeps its order, and a queue that is full holds up no other.
+//!
+//! # Overflow that diverts
+//!
+//! Output may go to `dead` when its queue is full, and that queue has room again a moment later. Then no tag says
+//! what became of an entry: the target's last tag covers what was never there, and `dead` drops its oldest, or a
+//! reader gave the room back, so that a tag which is not found says nothing. The rule that makes it exact:
+//!
+//! **Only a record diverts.** Where an entry goes is settled when a record is formed: at the snapshot the task looks
+//! at the room, and an entry of a queue that is full and diverts gets `dead` as its target, in that record. A sealed
+//! entry goes where its record says or nowhere; if it finds no room after all it waits, and the next record may
+//! carry it over to `dead`. Then an entry in `dead` is an entry like any other: tags of `dead`'s lane ascend, its last
+//! tag covers what that record sent there, and no search is needed. Which of the waiting entries are diverted is
+//! free, as is changing one's mind between two records, but not between two looks at one record.
+//! At least once, output may be diverted at once, with the tag that it would bear in its queue.
 
 use std::collections::VecDeque;
 
@@ -60,15 +74,18 @@ impl Outbox {
     }
 
     /// What the next record takes with it: what is left of the last one's outbox, then what waited, numbered anew.
-    pub(crate) fn snapshot(&mut self, world: &World) -> Vec<Entry> {
+    pub(crate) fn snapshot(&mut self, world: &mut World) -> Vec<Entry> {
         let left_behind = if world.has(Rule::CarriedOver) { 0 } else { self.sealed };
         for (entry, index) in self.entries.iter_mut().skip(left_behind).zip(1..) {
+            let diverts = world.has(Rule::OnlyARecordDiverts) && world.diverts(entry.target);
+            entry.coming_target = if diverts && world.random.happens(700) { Queue::Dead } else { entry.target };
             entry.coming = index;
             if !world.has(Rule::NumberedWhenWritten) {
                 entry.index = index;
             }
         }
-        let outbox: Vec<_> = self.entries.iter().skip(left_behind).map(|e| Entry { index: e.coming, ..*e }).collect();
+        let recorded = |entry: &Entry| Entry { index: entry.coming, target: entry.coming_target, ..*entry };
+        let outbox: Vec<_> = self.entries.iter().skip(left_behind).map(recorded).collect();
         (self.snapshot, self.coming) = (self.entries.len(), count(&outbox));
         outbox
     }
@@ -76,7 +93,7 @@ impl Outbox {
     /// Record `n` is known to be written: its numbers hold, and what it holds may be appended.
     pub(crate) fn seal(&mut self, n: u32) {
         for entry in self.entries.iter_mut().take(self.snapshot) {
-            entry.index = entry.coming;
+            (entry.index, entry.target) = (entry.coming, entry.coming_target);
         }
         (self.n, self.index) = (n, self.coming);
         (self.sealed, self.snapshot) = (self.snapshot, 0);
@@ -102,7 +119,7 @@ impl Outbox {
     }
 
     pub(crate) fn queue(&self, place: usize) -> Queue {
-        self.entries[place].queue
+        self.entries[place].target
     }
 
     /// Takes out what is sealed at `place`, with its tag.

@@ -13,6 +13,8 @@ pub(crate) enum Rule {
     BlockedOutbox,
     /// What of the outbox of record `n` is not yet appended is carried over into record `n + 1`.
     CarriedOver,
+    /// A sealed entry goes where its record says: only a record diverts, by naming `dead` as the target.
+    OnlyARecordDiverts,
     /// Nothing sealed is appended between a snapshot and the end of its write, nor after a write that failed, until
     /// a later one is through or the task went back: so the newer record holds exactly what the lanes lack.
     NothingAppendedWhileWriting,
@@ -33,6 +35,42 @@ pub(crate) enum Rule {
     LaneId,
     /// The files of a queue that was removed are read to their end by the process that has them open.
     DrainOld,
+    /// The owner's lock is taken before the record is read.
+    OwnerFirst,
+    /// It is released after the last record is written.
+    OwnerLast,
+    /// The locks of its lanes are released after the last append.
+    LanesAfterOutput,
+    /// A process that lets a task go waits for the end of the write under way.
+    WriteJoined,
+    /// What a process handles for a task after the task's last record there has no effect: it is listed in that.
+    VoidAfterLast,
+    /// The word that says which input is under way is set only while the handler runs.
+    MarkedWhileHandled,
+    /// Nothing is taken between a burial and the record that holds it.
+    BurialRecorded,
+    /// A sender appends to the queue of a stateless task only when nothing of its own is left in memory for that.
+    MemoryWorkedOff,
+    /// What stands in memory behind a message that was forwarded to the queue is not handled there.
+    ForwardsTheRest,
+    /// It uses memory only when its lane in that queue is finished to the end.
+    LaneFinished,
+    /// The look at the lane and the change to memory are one step.
+    LookAndChange,
+    /// A sender that starts begins at the queue, wherever that is.
+    BeginsAtTheQueue,
+    /// A copy that a pool deals names the lane and the position of its input.
+    InputTagged,
+    /// It is appended before its input is finished.
+    AppendFirst,
+    /// An input is finished before the next one is appended.
+    OneAtATime,
+    /// A worker's messages are dealt again only by who holds the consumer's lock of its queue.
+    DealtAgainUnderLock,
+    /// The dispatcher gives that lock back when no other worker has room.
+    GivenBack,
+    /// A message that is dealt again bears how many workers ended on it.
+    EndsTravel,
     /// A queue's finished positions of a task without state stay below the lowest input that has listed work.
     LowWatermark,
 }

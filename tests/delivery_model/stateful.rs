@@ -17,13 +17,22 @@ use crate::case::Delivery;
 use crate::commit::{Commit, Counts, Entry, LaneKey};
 use crate::lane::{Lane, LaneId, Message, Queue, Tag};
 use crate::outbox::Outbox;
+use crate::poison::{self, POISON};
+use crate::recovery::{key_of, position_in, went_out};
 use crate::rules::Rule;
 use crate::world::{MAILBOX, Task, World};
+
+#[path = "committing.rs"]
+mod committing;
+#[path = "leaving.rs"]
+mod leaving;
 
 /// The memory of one process.
 #[derive(Debug)]
 pub(crate) struct Stateful {
     task: Task,
+    /// Which of the processes that may run the task this is.
+    place: usize,
     /// The step at which it started: what was removed before, it cannot open.
     pub(crate) started: usize,
     state: Counts,
@@ -46,6 +55,13 @@ pub(crate) struct Stateful {
     open_lanes: BTreeMap<Queue, LaneId>,
     /// Activations since the last commit began, while that is not yet through.
     ahead: usize,
+    /// The record under way, or the one just written, is the last before it leaves.
+    is_last: bool,
+    /// An input was buried, and no written record holds that yet; and whether the one under way does.
+    buried: bool,
+    holds_burial: bool,
+    /// An input ended the process.
+    pub(crate) is_dead: bool,
     /// The last append found the queue full.
     pub(crate) is_blocked: bool,
 }
@@ -65,12 +81,13 @@ enum Action {
 
 impl Stateful {
     /// Starts the process: goes on from the record, and sends again what of its outbox is on no lane.
-    pub(crate) fn recover(world: &mut World, task: Task) -> Self {
-        let commit = world.commit(task).clone();
+    pub(crate) fn recover(world: &mut World, task: Task, place: usize, commit: Commit) -> Self {
+        poison::count_ends(world, task.queue());
         let unsent = commit.outbox.iter().filter(|entry| !went_out(world, task, &commit, entry)).copied().collect();
         let outbox = Outbox::open(&commit, unsent);
         Self {
             task,
+            place,
             started: world.step,
             state: commit.state,
             positions: commit.positions,
@@ -87,6 +104,10 @@ impl Stateful {
             open_lanes: BTreeMap::new(),
             ahead: 0,
             is_blocked: false,
+            is_last: false,
+            buried: false,
+            holds_burial: false,
+            is_dead: false,
         }
     }
 
@@ -190,7 +211,8 @@ impl Stateful {
     }
 
     fn take(&mut self, world: &mut World) {
-        if self.mailbox.len() >= MAILBOX || self.outbox.is_full() {
+        let waits = self.buried && world.has(Rule::BurialRecorded);
+        if waits || self.mailbox.len() >= MAILBOX || self.outbox.is_full() {
             return;
         }
         let unread = |lane: &&Lane| position_in(&self.positions, world, lane) < lane.records.len();
@@ -208,7 +230,19 @@ impl Stateful {
         self.positions.insert(key_of(world, lane), position + 1);
         self.true_positions.insert(lane.id, position + 1);
         self.ahead += 1;
-        self.handle(lane.records[position].message, world.case.ring);
+        let (lane, message) = (lane.id, lane.records[position].message);
+        if world.transit.lanes[lane].under_way.is_poison(position + 1) {
+            self.buried = true;
+            return self.emit_to(Queue::Dead, self.task.queue(), message);
+        }
+        world.transit.lanes[lane].under_way.begin(position + 1);
+        let is_poison = |number| world.case.poisoned && POISON.contains(&number);
+        if self.task == Task::A && message.number().is_some_and(is_poison) {
+            self.is_dead = true;
+            return;
+        }
+        self.handle(message, world.case.ring);
+        poison::done(world, lane);
     }
 
     fn handle(&mut self, message: Message, ring: bool) {
@@ -237,82 +271,33 @@ impl Stateful {
     }
 
     fn emit(&mut self, queue: Queue, message: Message) {
-        let entry = Entry { queue, message, index: 0, coming: 0 };
+        self.emit_to(queue, queue, message);
+    }
+
+    /// Emits what was meant for `queue`, and goes to `target`.
+    fn emit_to(&mut self, target: Queue, queue: Queue, message: Message) {
+        let entry = Entry { queue, target, coming_target: target, message, index: 0, coming: 0 };
         match self.delivery {
             Delivery::AtLeastOnce => self.putting.push_back(entry),
             Delivery::ExactlyOnce => self.outbox.push(entry),
         }
     }
 
-    /// The commit begins between two activations: state, positions, output and listed messages, as they are now.
-    fn snapshot(&mut self, world: &mut World) {
-        if !world.random.happens(world.case.commit_permille) {
-            return;
-        }
-        self.ahead = 0;
-        let pending = if world.has(Rule::Pending) { self.mailbox.iter().copied().collect() } else { Vec::new() };
-        self.to_write = Some(Commit {
-            epoch: world.commit(self.task).epoch,
-            n: world.commit(self.task).n + 1,
-            state: self.state.clone(),
-            positions: self.positions.clone(),
-            outbox: self.outbox.snapshot(world),
-            pending,
-            true_positions: self.true_positions.clone(),
-        });
-        self.to_finish = true;
-        // Removed files are noticed now and then.
-        self.open_lanes.retain(|_, lane| world.transit.lanes[*lane].removed_at.is_none());
-    }
-
-    fn write(&mut self, world: &mut World) {
-        let commit = self.to_write.take().expect("the action is there only with a record");
-        if world.random.happens(world.case.fault_permille) {
-            // The record before holds, and the next commit tries again.
-            self.to_finish = false;
-            return;
-        }
-        *world.commit(self.task) = commit;
-        self.to_seal = true;
-    }
-
-    fn seal(&mut self, world: &mut World) {
-        self.outbox.seal(world.commit(self.task).n);
-        self.to_seal = false;
-    }
-
-    /// What an activation did since the last record is void, and its inputs are taken again.
-    fn roll_back(&mut self, world: &mut World) {
-        let commit = world.commit(self.task).clone();
-        (self.state, self.positions, self.true_positions) = (commit.state, commit.positions, commit.true_positions);
-        self.mailbox = commit.pending.into();
-        self.putting.clear();
-        self.outbox.roll_back();
-        self.panicked = false;
-    }
-
-    fn finish(&mut self, world: &mut World) {
-        let written = &world.commits[self.task as usize];
-        let positions = self.to_write.as_ref().unwrap_or(written).positions.clone();
-        let finished: Vec<(LaneId, usize)> =
-            self.readable(world).map(|lane| (lane.id, position_in(&positions, world, lane))).collect();
-        for (lane, position) in finished {
-            let end = world.transit.lanes[lane].records.len();
-            world.transit.finish(lane, position.min(end));
-        }
-        self.to_finish = false;
-    }
-
     /// What was emitted goes out at once, unless something waits or there is no room.
     fn put(&mut self, world: &mut World) {
-        let entry = self.putting[0];
-        let is_full = world.is_full(entry.queue);
+        let mut entry = self.putting[0];
+        let settled = entry.target;
+        if world.diverts(entry.target) {
+            entry.target = Queue::Dead;
+        }
+        let is_full = world.is_full(entry.target);
         self.is_blocked = is_full && !world.has(Rule::BlockedOutbox);
         if self.is_blocked {
             return;
         }
         self.putting.pop_front();
         if is_full || !self.outbox.is_empty() {
+            entry.target = settled;
             return self.outbox.push(entry);
         }
         let tag = self.outbox.direct_tag(world);
@@ -322,16 +307,19 @@ impl Stateful {
     fn append(&mut self, world: &mut World) {
         let places = self.outbox.appendable(world);
         let place = places[world.random.below(places.len())];
-        self.is_blocked = world.is_full(self.outbox.queue(place));
+        let diverts = !world.has(Rule::OnlyARecordDiverts) && world.diverts(self.outbox.queue(place));
+        self.is_blocked = !diverts && world.is_full(self.outbox.queue(place));
         if !self.is_blocked {
-            let (entry, tag) = self.outbox.remove(place);
+            let (mut entry, tag) = self.outbox.remove(place);
+            entry.target = if diverts { Queue::Dead } else { entry.target };
             self.append_to_lane(world, entry, tag);
         }
     }
 
     fn append_to_lane(&mut self, world: &mut World, entry: Entry, tag: Tag) {
-        let lane = self.open(world, entry.queue);
-        world.transit.append(lane, Some(tag), entry.message);
+        world.two_write |= world.locks[self.task as usize].lanes != Some(self.place);
+        let lane = self.open(world, entry.target);
+        world.transit.append_for(lane, Some(tag), entry.message, entry.queue);
         if !world.has(Rule::TagInRecord) {
             self.late_slot = Some((lane, tag));
         }
@@ -359,22 +347,4 @@ impl Stateful {
         let (queue, started) = (self.task.queue(), self.started);
         world.transit.of(queue).filter(move |lane| world.can_read(lane, started))
     }
-}
-
-fn key_of(world: &World, lane: &Lane) -> LaneKey {
-    if world.has(Rule::LaneId) { LaneKey::Id(lane.id) } else { LaneKey::Writer(lane.writer) }
-}
-
-/// Where to read on: an unknown lane from its finished position, and never below it, for that room has gone.
-fn position_in(positions: &BTreeMap<LaneKey, usize>, world: &World, lane: &Lane) -> usize {
-    positions.get(&key_of(world, lane)).map_or(lane.finished, |position| lane.finished.max(*position))
-}
-
-/// Whether this entry of the record's outbox stands on its lane already: the lane's last tag is not before it.
-fn went_out(world: &mut World, task: Task, commit: &Commit, entry: &Entry) -> bool {
-    let lane = world.transit.open(task.writer(), entry.queue);
-    let lane = &world.transit.lanes[lane];
-    let last = if world.has(Rule::TagInRecord) { lane.last_tag() } else { lane.slot_tag };
-    let Some(last) = last.filter(|last| !world.has(Rule::Epoch) || last.epoch == commit.epoch) else { return false };
-    (commit.n, entry.index) <= (last.n, last.index)
 }

@@ -207,6 +207,12 @@ impl World {
         tokio::time::timeout(DEADLINE, applied).await.expect("a config is applied in time");
     }
 
+    /// Which task waits for room in which queue.
+    pub(crate) fn waits(&self) -> Vec<(String, String)> {
+        let waits = self.node.waits().into_iter();
+        waits.map(|wait| (wait.task.to_string(), wait.queue.to_string())).collect()
+    }
+
     pub(crate) fn send(&self, to: &str, n: i64) {
         send(&self.transit, to, n);
     }

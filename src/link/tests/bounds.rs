@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::parties::{DEADLINE, World};
+use super::parties::{DEADLINE, EXIT, World};
 use crate::link::{LinkError, OUTBOX_MESSAGES, ToHost};
 
 /// Long enough that a host which is not stopped would have answered.
@@ -59,7 +59,7 @@ async fn a_daemon_that_does_not_read_blocks_no_host() {
     let _host = world.host("One");
     let mut linked = world.connect("One").await;
     assert!(linked.link.send(ToHost::SetLevel { level: 5000 }));
-    assert!(linked.link.send(ToHost::Exit));
+    assert!(linked.link.send(EXIT));
     // Nothing is read until the host has said how much it could leave.
     let told = world.state_dir.join("left");
     let begun = Instant::now();
@@ -87,7 +87,7 @@ async fn a_state_directory_may_have_a_path_of_three_hundred_bytes() {
     for _ in 0..3 {
         world.connect("One").await.works().await;
     }
-    assert!(world.connect("One").await.link.send(ToHost::Exit));
+    assert!(world.connect("One").await.link.send(EXIT));
     assert!(host.ends_well());
     assert!(world.run_files().is_empty(), "{:?}", world.run_files());
 }

@@ -88,7 +88,7 @@ async fn a_server_that_answers_no_hello_is_no_host() {
     assert!(ByteLock { byte: 0 }.try_take(&lie).unwrap());
     let stranger = std::thread::spawn(move || match server.accept().unwrap().1 {
         FromDaemon::Hello { reply, .. } => {
-            reply.send(FromHost::Message(ToDaemon::Ready)).unwrap();
+            reply.send(FromHost::Message(ToDaemon::ReopenedLog)).unwrap();
         }
         other => panic!("{other:?}"),
     });

@@ -1,7 +1,7 @@
 //! The two programs that the tests start, and what they need to start them.
 //!
 //! A host answers orders in a way that tests can see: `Configure` as it should, `SetLevel {n}` sends *n* lines at once
-//! and then tells how many it could leave, `ReopenLog` tells its descriptors and threads, `Exit` closes the link and
+//! and then tells how many it could leave, `ReopenLog` tells its descriptors and threads, [`EXIT`] closes the link and
 //! ends. It ends by itself when the test does.
 
 use std::io::{Read, Write};
@@ -120,7 +120,7 @@ impl Linked {
     pub(super) async fn line(&mut self, order: ToHost) -> String {
         assert!(self.link.send(order));
         match self.next().await {
-            Some(ToDaemon::Line { text }) => text,
+            Some(ToDaemon::Configured { faults, .. }) => faults.concat(),
             other => panic!("a line was expected, not {other:?}"),
         }
     }
@@ -193,13 +193,21 @@ fn this_program_can_be_a_host() {
     say_there();
     while let Some(event) = events.blocking_recv() {
         match event {
-            HostEvent::Asked(ToHost::Exit) => break,
+            HostEvent::Asked(EXIT) => break,
             HostEvent::Asked(order) => obey(&link, &order),
             HostEvent::Linked { .. } | HostEvent::Lost => {}
         }
     }
     drop(link);
     std::process::exit(0);
+}
+
+/// The order after which a host of these tests closes its link.
+pub(super) const EXIT: ToHost = ToHost::SetLevel { level: u32::MAX };
+
+/// An answer that is only a text.
+fn line(text: String) -> ToDaemon {
+    ToDaemon::Configured { generation: 0, faults: vec![text] }
 }
 
 fn obey(link: &HostLink, order: &ToHost) {
@@ -209,13 +217,13 @@ fn obey(link: &HostLink, order: &ToHost) {
             assert!(link.send(ToDaemon::Configured { generation: *generation, faults: Vec::new() }));
         }
         ToHost::SetLevel { level } => {
-            let left = (0..*level).filter(|n| link.send(ToDaemon::Line { text: n.to_string() })).count();
+            let left = (0..*level).filter(|n| link.send(line(n.to_string()))).count();
             assert!(left >= OUTBOX_MESSAGES, "{left}");
             std::fs::write(std::env::var_os(STATE).map(PathBuf::from).unwrap().join("left"), left.to_string()).unwrap();
         }
         _ => {
             let (descriptors, threads) = holdings();
-            assert!(link.send(ToDaemon::Line { text: format!("{descriptors} descriptors, {threads} threads") }));
+            assert!(link.send(line(format!("{descriptors} descriptors, {threads} threads"))));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::parties::{DEADLINE, Linked, World, files, holdings, name};
-use crate::link::{LinkError, ToHost, remove_remains};
+use super::parties::{DEADLINE, EXIT, Linked, World, files, holdings, name};
+use crate::link::{LinkError, ToHost, VERSION, remove_remains};
 
 #[tokio::test]
 async fn a_host_says_who_it_is_and_answers() {
@@ -13,7 +13,7 @@ async fn a_host_says_who_it_is_and_answers() {
     let _host = world.host("One");
     let mut linked = world.connect("One").await;
     assert_eq!((linked.hello.process.as_str(), linked.hello.nonce.as_str()), ("One", "nonce"));
-    assert_eq!((linked.hello.generation, linked.link.version()), (1, 1));
+    assert_eq!((linked.hello.generation, linked.link.version()), (1, VERSION));
     linked.works().await;
     drop(linked);
     assert_eq!(world.connect("One").await.hello.generation, 9, "what set_generation said");
@@ -50,7 +50,7 @@ async fn a_host_that_ends_leaves_no_files() {
     let mut host = world.host("One");
     let Linked { link, messages, .. } = {
         let mut linked = world.connect("One").await;
-        assert!(linked.link.send(ToHost::Exit));
+        assert!(linked.link.send(EXIT));
         assert_eq!(linked.next().await, None);
         linked
     };

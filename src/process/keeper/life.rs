@@ -104,9 +104,8 @@ impl Life {
                 if let Some(reaped) = reap_until(host.pid) {
                     break reaped;
                 }
-                if let KeeperEvent::Asked(by) = self.wait(None) {
+                if let KeeperEvent::Asked = self.wait(None) {
                     asked = true;
-                    self.say(&format!("asked by process {by} to end it"));
                     self.end_rest_keeping_zombies();
                 }
             }
@@ -166,8 +165,10 @@ impl Life {
                 self.say(&format!("{}; it is started again in {} ms", end.how, pause.as_millis()));
                 Some(pause)
             }
+            // Who asked for it knows.
+            Decision::Stay if end.asked => None,
             Decision::Stay => {
-                self.say(&format!("{}{}; it stays ended", end.how, if end.asked { ", as asked" } else { "" }));
+                self.say(&format!("{}; it stays ended", end.how));
                 None
             }
             Decision::GiveUp { .. } => None,
@@ -188,7 +189,7 @@ impl Life {
         let deadline = Instant::now() + pause;
         loop {
             match self.wait(Some(deadline)) {
-                KeeperEvent::Asked(_) => return true,
+                KeeperEvent::Asked => return true,
                 KeeperEvent::TimedOut => return false,
                 KeeperEvent::Child => while reap().is_some() {},
             }

@@ -19,7 +19,7 @@ pub(super) enum KeeperEvent {
     /// A child may have ended.
     Child,
     /// The process with this pid asks for the end.
-    Asked(u32),
+    Asked,
     /// The moment has come.
     TimedOut,
 }
@@ -39,7 +39,7 @@ impl Signals {
         loop {
             if let Some(signal) = self.0.read_signal()? {
                 let asked = i32::try_from(signal.ssi_signo) == Ok(libc::SIGTERM);
-                return Ok(if asked { KeeperEvent::Asked(signal.ssi_pid) } else { KeeperEvent::Child });
+                return Ok(if asked { KeeperEvent::Asked } else { KeeperEvent::Child });
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(KeeperEvent::TimedOut);

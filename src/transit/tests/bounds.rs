@@ -154,3 +154,98 @@ fn a_consumer_that_stands_at_the_end_of_a_recycled_segment_finds_the_next() {
     assert_eq!(drain(&mut consumer).len(), 510);
     assert_eq!(consumer.incidents(), []);
 }
+
+#[test]
+fn drop_oldest_keeps_the_file_of_the_last_tag_but_not_its_messages() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| (settings.max_messages, settings.overflow) = (100, Overflow::DropOldest));
+    let sender = fixture.transit.sender(&fixture.queue, &lane("task:A")).unwrap();
+    let tag = |n| Some(Tag { epoch: 1, n, index: 1 });
+    let last = || fixture.transit.last_tag(&fixture.queue, &lane("task:A")).unwrap();
+    for n in 1..=3 {
+        sender.append(&Outgoing { tag: tag(n), ..out(b"tagged") }).unwrap();
+        append_numbers(&sender, 0..500);
+        assert_eq!(last(), tag(n), "what was dropped is still told of");
+        assert!(fixture.files().len() <= 6, "{:?}", fixture.files());
+    }
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    assert!(taken.len() >= 75 && taken.len() <= 100 && taken.iter().all(|taken| taken.tag.is_none()));
+    assert!(matches!(&consumer.incidents()[..], [Incident::Gap { dropped: true, messages, .. }] if *messages > 1400));
+    finish_all(&mut consumer, &taken);
+    drop(sender);
+    let again = fixture.transit.sender(&fixture.queue, &lane("task:A")).unwrap();
+    append_numbers(&again, 0..500);
+    assert_eq!(last(), tag(3));
+    let held = fixture.transit.status(&fixture.queue).unwrap().unwrap().messages;
+    assert_eq!(drain(&mut consumer).len() as u64, held);
+}
+
+#[test]
+fn a_parked_queue_takes_what_fits_and_diverts_the_rest_for_senders_of_all_processes() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| settings.max_messages = 5);
+    let near = fixture.sender();
+    let other = Transit::open(fixture.directory.path()).unwrap();
+    let far = other.sender(&fixture.queue, &lane("process:far")).unwrap();
+    append_numbers(&near, 0..5);
+    assert!(matches!(far.append(&out(b"x")), Err(AppendError::Full { .. })));
+    other.set_parked(&fixture.queue, true).unwrap();
+    for sender in [&near, &far] {
+        let refusal = sender.append(&out(b"x")).unwrap_err();
+        assert!(matches!(refusal, AppendError::DeadLetter { parked: true, .. }), "{refusal}");
+        assert!(refusal.to_string().contains("nobody will read it for now"), "{refusal}");
+    }
+    let status = fixture.transit.status(&fixture.queue).unwrap().unwrap();
+    assert!(status.parked && status.settings.overflow == Overflow::Block, "what the user set stays");
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    finish_all(&mut consumer, &taken);
+    append_numbers(&far, 5..10);
+    fixture.transit.set_parked(&fixture.queue, false).unwrap();
+    assert!(matches!(far.append(&out(b"x")), Err(AppendError::Full { .. })));
+    assert_eq!(bodies(&drain(&mut consumer)), numbers(5..10));
+}
+
+#[test]
+fn a_parked_queue_that_drops_goes_on_dropping() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| (settings.max_messages, settings.overflow) = (5, Overflow::DropNewest));
+    fixture.transit.set_parked(&fixture.queue, true).unwrap();
+    let sender = fixture.sender();
+    append_numbers(&sender, 0..5);
+    assert!(matches!(sender.append(&out(b"x")), Err(AppendError::DroppedNewest { .. })));
+}
+
+#[test]
+fn the_room_of_a_queue_that_diverts_is_what_its_appends_find() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| (settings.max_messages, settings.max_bytes) = (5, 100_000));
+    let sender = fixture.sender();
+    assert!(sender.diverting_room().is_none(), "a queue that blocks diverts nothing");
+    fixture.transit.set_parked(&fixture.queue, true).unwrap();
+    let mut room = sender.diverting_room().unwrap();
+    assert!(room.takes(&[0; 100_000]), "an empty queue takes one message of any permitted size");
+    assert!(!room.takes(b""));
+    append_numbers(&sender, 0..2);
+    let mut room = sender.diverting_room().unwrap();
+    assert!(!room.takes(&[0; 100_000]) && room.takes(b"") && room.takes(b"") && room.takes(b""));
+    assert!(!room.takes(b""));
+}
+
+#[test]
+fn a_bound_is_passed_by_at_most_one_segment_for_each_lane_that_is_written() {
+    let fixture = Fixture::new();
+    fixture.set(|settings| settings.max_messages = 1000);
+    let names = ["process:a", "process:b", "process:c"];
+    let senders = names.map(|name| fixture.transit.sender(&fixture.queue, &lane(name)).unwrap());
+    let mut open = vec![true; senders.len()];
+    while open.contains(&true) {
+        for (sender, open) in senders.iter().zip(&mut open) {
+            *open = *open && sender.append(&out(&[7; 16])).is_ok();
+        }
+    }
+    let messages = fixture.transit.status(&fixture.queue).unwrap().unwrap().messages;
+    // A record has 56 bytes, and these lanes' segments 16 KiB.
+    assert!((1000..=1000 + 3 * 292).contains(&messages), "{messages}");
+}

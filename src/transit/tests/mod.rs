@@ -5,6 +5,7 @@ mod damage;
 mod delivery;
 mod idle_lanes;
 mod model;
+mod under_way;
 mod waking;
 
 use std::path::PathBuf;

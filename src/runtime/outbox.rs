@@ -1,0 +1,311 @@
+//! A stateful task's output to the transit: what waits, for a record or for room, and its lanes.
+//!
+//! ```text
+//!   put ──► at least once, and nothing waits: appended at once, or diverted to `dead`
+//!      └──► waits ──snapshot──► sealed in record n ──written──► appended to the queue that the record names
+//!                      └─ no room there, and its queue diverts; or refused for good: the record names `dead`
+//! ```
+//!
+//! Invariant: only a record diverts. Where an entry goes is settled when its record is formed, never at an append, so
+//! for each queue that a record names the last tag in our lane there tells what of it was sent. An entry that is
+//! refused at its append waits for the next record, and what follows it to the same queue waits behind it.
+//!
+//! Invariant: a sealed entry is appended only between two writes, so a record that carries it over holds what its
+//! lane lacks. Tags of a lane ascend.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::dead;
+use super::office::AppendRefusal;
+use super::sent::Sent;
+use crate::config::Delivery;
+use crate::message::{Message, Stamp};
+use crate::name::{LaneName, QueueName, TaskName};
+use crate::store::{OutboxEntry, OutputMark, Record};
+use crate::transit::{AppendError, Outgoing, Room, Sender, Tag, Transit};
+use crate::value::Map;
+
+/// More than this in the outbox, and the task takes no input until a commit made room: some thousand messages keep
+/// a sender busy while a record is written, and a record stays small.
+const MOST_MESSAGES: usize = 4096;
+/// The same in bytes of bodies.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The output of one task.
+pub(super) struct Outbox {
+    transit: Transit,
+    task: TaskName,
+    lane: LaneName,
+    delivery: Delivery,
+    epoch: u64,
+    /// The newest written record, and the last index given with it.
+    n: u64,
+    index: u64,
+    senders: HashMap<QueueName, Sender>,
+    /// What the last record said of queues that were not written to since.
+    marks: BTreeMap<QueueName, OutputMark>,
+    /// Entries of the newest written record, then what came since its snapshot.
+    entries: VecDeque<Entry>,
+    /// How many at the front are sealed in the newest written record.
+    sealed: usize,
+    /// How many at the front are in the record that is being written.
+    snapshot: usize,
+    /// From a snapshot until its record is written. A write that failed may have left its record all the same, so
+    /// nothing sealed is appended until one succeeds, also across a rollback.
+    unsure: bool,
+    bytes: usize,
+    /// How many entries wait for the next record to name `dead` for them.
+    refused: usize,
+}
+
+/// What waits.
+struct Entry {
+    kept: OutboxEntry,
+    /// Why its queue refused it: the next record names `dead`.
+    refused: Option<String>,
+}
+
+/// What became of output.
+pub(super) enum Put {
+    /// It is in its queue, or in `dead`, or was dropped as the queue's overflow says.
+    Settled,
+    /// It waits for a record, or for room.
+    Waits,
+    /// Not even `dead` takes it, for this reason.
+    Never(String),
+}
+
+/// What became of what was sealed.
+#[derive(Default)]
+pub(super) struct Appended {
+    /// Whether it was tried; else what was full may still be.
+    pub(super) tried: bool,
+    /// The queues without room, and whether some went there before that.
+    pub(super) full: BTreeMap<QueueName, bool>,
+    /// Why something is left, if it is.
+    pub(super) waits: Option<AppendRefusal>,
+    /// Letters that `dead` refuses for good, with the reason.
+    pub(super) refused: Vec<(OutboxEntry, String)>,
+}
+
+impl Outbox {
+    /// The output of a task that goes on from `record`; what of its outbox is not in the lanes yet is sealed.
+    pub(super) fn open(transit: Transit, task: TaskName, record: &Record, sent: &Sent) -> Self {
+        let left = record.outbox.iter().filter(|entry| !sent.contains(entry));
+        let entries: VecDeque<_> = left.map(|kept| Entry { kept: kept.clone(), refused: None }).collect();
+        Self {
+            transit,
+            lane: LaneName::Task(task.clone()),
+            task,
+            delivery: Delivery::default(),
+            epoch: record.epoch,
+            n: record.n,
+            index: record.outbox.len() as u64,
+            senders: HashMap::new(),
+            marks: record.outputs.iter().map(|mark| (mark.queue.clone(), mark.clone())).collect(),
+            sealed: entries.len(),
+            snapshot: 0,
+            unsure: false,
+            bytes: entries.iter().map(|entry| entry.kept.body.len()).sum(),
+            refused: 0,
+            entries,
+        }
+    }
+
+    pub(super) fn set_delivery(&mut self, delivery: Delivery) {
+        self.delivery = delivery;
+    }
+
+    /// Whether the task should take no more input before a commit.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= MOST_MESSAGES || self.bytes >= MOST_BYTES
+    }
+
+    /// Whether something sealed may find room in its queue without another record.
+    pub(super) fn has_sealed(&self) -> bool {
+        self.sealed > self.refused && !self.unsure
+    }
+
+    /// Whether a commit should come soon: what was refused waits for it, and what follows waits behind that.
+    pub(super) fn wants_commit(&self) -> bool {
+        self.refused > 0
+    }
+
+    /// Whether there is something that the next record should hold.
+    pub(super) fn has_new(&self) -> bool {
+        self.entries.len() > self.sealed || self.wants_commit()
+    }
+
+    /// Takes output: appends it at once where the delivery says so, and nothing waits before it.
+    pub(super) fn put(&mut self, queue: &QueueName, stamp: Stamp, body: Bytes) -> Put {
+        let mut entry = Entry { kept: OutboxEntry { queue: queue.clone(), index: 0, stamp, body }, refused: None };
+        if self.delivery == Delivery::AtLeastOnce && self.entries.is_empty() {
+            let mut refusal = self.append_directly(&entry.kept);
+            // No record names it yet, so it may go elsewhere.
+            if let Err(AppendRefusal::Never(reason)) = refusal {
+                if !entry.divert(&self.task, &reason) {
+                    return Put::Never(reason);
+                }
+                refusal = self.append_directly(&entry.kept);
+            }
+            match refusal {
+                Ok(()) | Err(AppendRefusal::Dropped(_)) => return Put::Settled,
+                Err(AppendRefusal::Never(reason)) => return Put::Never(reason),
+                Err(AppendRefusal::NotNow { .. }) => {}
+            }
+        }
+        self.bytes += entry.kept.body.len();
+        self.entries.push_back(entry);
+        Put::Waits
+    }
+
+    fn append_directly(&mut self, entry: &OutboxEntry) -> Result<(), AppendRefusal> {
+        let tag = Tag { epoch: self.epoch, n: self.n, index: self.index + 1 };
+        self.append(entry, tag)?;
+        self.index += 1;
+        Ok(())
+    }
+
+    fn append(&mut self, entry: &OutboxEntry, tag: Tag) -> Result<(), AppendRefusal> {
+        let out = Outgoing { stamp: entry.stamp, tag: Some(tag), body: &entry.body };
+        Ok(self.sender(&entry.queue).and_then(|sender| sender.append(&out))?)
+    }
+
+    fn sender(&mut self, queue: &QueueName) -> Result<&Sender, AppendError> {
+        if !self.senders.contains_key(queue) {
+            let sender = self.transit.sender(queue, &self.lane)?;
+            self.senders.insert(queue.clone(), sender);
+        }
+        Ok(&self.senders[queue])
+    }
+
+    /// Fills the outbox's part of a record: from here until it is written, nothing sealed is appended.
+    pub(super) fn snapshot(&mut self, record: &mut Record) {
+        self.settle_targets();
+        for (entry, index) in self.entries.iter_mut().zip(1..) {
+            entry.kept.index = index;
+        }
+        (self.snapshot, self.unsure) = (self.entries.len(), true);
+        record.outbox = self.entries.iter().map(|entry| entry.kept.clone()).collect();
+        record.outputs = self.marks();
+    }
+
+    /// What was refused, and what finds no room in a queue that diverts, goes to `dead` in the record being formed.
+    fn settle_targets(&mut self) {
+        let (mut entries, mut rooms) = (std::mem::take(&mut self.entries), HashMap::new());
+        for entry in &mut entries {
+            let before = entry.kept.body.len();
+            let reason = entry.refused.take().or_else(|| {
+                let queue = &entry.kept.queue;
+                let look = || self.sender(queue).ok().and_then(Sender::diverting_room);
+                let room: &mut Option<Room> = rooms.entry(queue.clone()).or_insert_with(look);
+                let room = room.as_mut()?;
+                (!room.takes(&entry.kept.body)).then(|| room.refusal().to_string())
+            });
+            if reason.is_some_and(|reason| entry.divert(&self.task, &reason)) {
+                self.bytes = self.bytes - before + entry.kept.body.len();
+            }
+        }
+        (self.entries, self.refused) = (entries, 0);
+    }
+
+    /// Record `n` is written: its outbox may be appended now. Tags name it from now on, never the coming one: what
+    /// goes out before a record is written must not be taken for what that record holds.
+    pub(super) fn seal(&mut self, n: u64) {
+        if self.n != n {
+            (self.n, self.sealed) = (n, self.snapshot);
+            self.index = self.snapshot as u64;
+            (self.snapshot, self.unsure) = (0, false);
+        }
+    }
+
+    /// Appends what is sealed, as far as there is room.
+    pub(super) fn append_sealed(&mut self) -> Appended {
+        let mut appended = Appended::default();
+        // A record that is being written counts on what its lanes lack.
+        if self.unsure {
+            return appended;
+        }
+        appended.tried = true;
+        if self.sealed == 0 {
+            return appended;
+        }
+        let (mut left, mut blocked, mut moved) = (VecDeque::new(), HashSet::new(), HashSet::new());
+        for _ in 0..self.sealed {
+            let Some(mut entry) = self.entries.pop_front() else { break };
+            // Each queue keeps its order; one that is full holds up no other.
+            if blocked.contains(&entry.kept.queue) || entry.refused.is_some() {
+                blocked.insert(entry.kept.queue.clone());
+                left.push_back(entry);
+                continue;
+            }
+            let tag = Tag { epoch: self.epoch, n: self.n, index: entry.kept.index };
+            match self.append(&entry.kept, tag) {
+                Ok(()) | Err(AppendRefusal::Dropped(_)) => {
+                    self.bytes -= entry.kept.body.len();
+                    moved.insert(entry.kept.queue);
+                }
+                Err(AppendRefusal::Never(reason)) if entry.kept.queue == dead::queue() => {
+                    self.bytes -= entry.kept.body.len();
+                    appended.refused.push((entry.kept, reason));
+                }
+                Err(refusal) => {
+                    blocked.insert(entry.kept.queue.clone());
+                    if let AppendRefusal::Never(reason) = &refusal {
+                        entry.refused = Some(reason.clone());
+                        self.refused += 1;
+                    } else if matches!(refusal, AppendRefusal::NotNow { fault: false, .. }) {
+                        appended.full.insert(entry.kept.queue.clone(), moved.contains(&entry.kept.queue));
+                    }
+                    appended.waits = Some(refusal);
+                    left.push_back(entry);
+                }
+            }
+        }
+        self.sealed = left.len();
+        for entry in left.into_iter().rev() {
+            self.entries.push_front(entry);
+        }
+        appended
+    }
+
+    /// Back to the newest written record.
+    pub(super) fn roll_back(&mut self) {
+        self.entries.truncate(self.sealed);
+        self.snapshot = 0;
+        self.bytes = self.entries.iter().map(|entry| entry.kept.body.len()).sum();
+    }
+
+    /// Gives the lanes back.
+    pub(super) fn release(&mut self) {
+        self.senders.clear();
+    }
+
+    fn marks(&mut self) -> Vec<OutputMark> {
+        for (queue, sender) in &self.senders {
+            let (_, count) = sender.written();
+            self.marks.insert(queue.clone(), OutputMark { queue: queue.clone(), lane: sender.lane_id().0, count });
+        }
+        self.marks.values().cloned().collect()
+    }
+}
+
+impl Entry {
+    /// Makes it a letter for `dead`, if it is not one.
+    fn divert(&mut self, task: &TaskName, reason: &str) -> bool {
+        let dead = dead::queue();
+        if self.kept.queue == dead {
+            return false;
+        }
+        let stamp = self.kept.stamp;
+        // What cannot be read, or is too large with its reason, is told of without what it said.
+        let nothing = || Message::stamped(stamp, Map::new());
+        let message = Message::from_encoded(stamp, self.kept.body.clone()).unwrap_or_else(|_| nothing());
+        let letters = [message, nothing()].map(|message| dead::letter(&message, task.as_str(), reason));
+        let Some(body) = letters.iter().find_map(|letter| letter.encoded().ok()) else { return false };
+        (self.kept.queue, self.kept.body) = (dead, body.clone());
+        true
+    }
+}

@@ -1,0 +1,51 @@
+//! Inputs on which processes end.
+
+use super::*;
+
+/// A consumer whose process ends while it handles message `n`, the first being 0.
+fn ends_on(fixture: &Fixture, n: usize) -> Vec<bool> {
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    consumer.under_way(taken[n].lane).unwrap().begin(taken[n].end);
+    taken.iter().map(|taken| taken.poison).collect()
+}
+
+#[test]
+fn an_input_on_which_three_processes_ended_is_poison_until_it_is_finished_and_no_other_is() {
+    let fixture = Fixture::new();
+    append_numbers(&fixture.sender(), 0..4);
+    for _ in 0..3 {
+        assert_eq!(ends_on(&fixture, 1), [false; 4]);
+    }
+    assert_eq!(ends_on(&fixture, 2), [false, true, false, false]);
+    // Whoever took it out, and was killed before that was kept, takes it out again.
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    assert_eq!(taken.iter().map(|taken| taken.poison).collect::<Vec<_>>(), [false, true, false, false]);
+    finish_all(&mut consumer, &taken[..2]);
+    drop(consumer);
+    for _ in 0..3 {
+        assert_eq!(ends_on(&fixture, 1), [false, false]);
+    }
+    assert_eq!(ends_on(&fixture, 0), [false, true]);
+}
+
+#[test]
+fn an_input_whose_handler_returned_is_not_counted_and_neither_is_one_that_is_finished() {
+    let fixture = Fixture::new();
+    append_numbers(&fixture.sender(), 0..2);
+    for _ in 0..5 {
+        let mut consumer = fixture.consumer();
+        let taken = drain(&mut consumer);
+        let under_way = consumer.under_way(taken[0].lane).unwrap();
+        under_way.begin(taken[0].end);
+        under_way.done();
+    }
+    assert_eq!(ends_on(&fixture, 0), [false; 2]);
+    let mut consumer = fixture.consumer();
+    let taken = drain(&mut consumer);
+    consumer.under_way(taken[0].lane).unwrap().begin(taken[0].end);
+    finish_all(&mut consumer, &taken[..1]);
+    drop(consumer);
+    assert_eq!(ends_on(&fixture, 0), [false]);
+}

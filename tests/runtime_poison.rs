@@ -1,0 +1,196 @@
+//! A message that ends the process which handles it, each time.
+//!
+//! The process is this test binary again, told so by an environment variable: it runs two tasks, one with state and
+//! one without, that abort at one number. It is started again until it ends in order, as a keeper does.
+#![expect(clippy::unwrap_used, reason = "a panic is a test's verdict")]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use multimodule::config::Config;
+use multimodule::fields;
+use multimodule::message::{Message, Stamp};
+use multimodule::name::{LaneName, QueueName, TaskName};
+use multimodule::router::RoutingTable;
+use multimodule::runtime::{DEAD, Node, NodeOptions, Registry, WHY, Wanted};
+use multimodule::sdk::{Context, Deserialize, Result, Serialize, Task, View};
+use multimodule::store::{Recovered, TaskStore};
+use multimodule::transit::{Bell, Outgoing, Reader, Transit};
+
+const CHILD: &str = "MULTIMODULE_TEST_POISON";
+/// Nothing here takes longer, unless it hangs.
+const DEADLINE: Duration = Duration::from_secs(30);
+const NUMBERS: i64 = 40;
+const POISON: i64 = 13;
+
+#[derive(Default)]
+struct Counter;
+
+#[derive(Default, Debug, PartialEq, Serialize, Deserialize)]
+struct Counted {
+    count: i64,
+    sum: i64,
+}
+
+/// Sends the number on, unless it is the one that ends processes.
+fn handle(message: &Message) -> Result<i64> {
+    let n = message.get("n").and_then(View::as_i64).ok_or("a message without its number")?;
+    if n == POISON {
+        std::process::abort();
+    }
+    Ok(n)
+}
+
+impl Task for Counter {
+    type Config = ();
+    type State = Counted;
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        let n = handle(&message)?;
+        ctx.state.count += 1;
+        ctx.state.sum += n;
+        ctx.emit(fields! { n: n });
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Plain;
+
+impl Task for Plain {
+    type Config = ();
+    type State = ();
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        ctx.emit(fields! { n: handle(&message)? });
+        Ok(())
+    }
+}
+
+fn task(name: &str) -> TaskName {
+    TaskName::new(name).unwrap()
+}
+
+fn queue(name: &str) -> QueueName {
+    QueueName::new(name).unwrap()
+}
+
+/// The child: runs task T until its standard input ends.
+fn run_task(entry: &str, place: &Path) {
+    let registry = if entry.contains("delivery") {
+        Registry::new().with::<Counter>("T").unwrap()
+    } else {
+        Registry::new().with::<Plain>("T").unwrap()
+    };
+    let routes = "Router: (routes: [(match: (source: \"T\"), forwards: [(qname: \"out\")])])";
+    let root = multimodule::config::Document::parse("the child's config.ron", &format!("(T: {entry}, {routes})"));
+    let config = Config::read(root.unwrap().root()).unwrap();
+    let (own, framework) = {
+        let entry = &config.tasks[&task("T")];
+        (Arc::new(entry.own.clone()), Arc::new(entry.framework.clone()))
+    };
+    let kind = registry.resolve(&task("T"), &[]).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = NodeOptions {
+            transit: Transit::open(&place.join("transit")).unwrap(),
+            state_dir: place.join("state"),
+            process: task("child"),
+            description: "the child".to_owned(),
+            control_queue: queue("control"),
+        };
+        let (mut node, _inbox) = Node::start(options).await.unwrap();
+        let wanted = BTreeMap::from([(task("T"), Wanted { kind, own, framework })]);
+        node.apply(wanted, RoutingTable::compile(&config.router).unwrap()).await;
+        tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+        assert!(node.stop(Duration::from_secs(10)).await, "the last child ends in order");
+    });
+}
+
+/// Takes `count` messages of a queue.
+fn take(transit: &Transit, name: &str, count: usize) -> Vec<Message> {
+    let reader = Reader { bell: Bell::open(transit).unwrap(), waker: None, description: "the test".to_owned() };
+    let mut consumer = transit.consumer(&queue(name), None, &reader).unwrap();
+    let (begin, mut batch) = (Instant::now(), Vec::new());
+    while batch.len() < count {
+        assert!(begin.elapsed() < DEADLINE, "{name} holds {} of {count} messages", batch.len());
+        consumer.wait(Duration::from_millis(100)).unwrap();
+        while consumer.take(&mut batch).unwrap() > 0 {}
+    }
+    batch.into_iter().map(|taken| Message::from_encoded(taken.stamp, taken.body).unwrap()).collect()
+}
+
+fn number(message: &Message) -> i64 {
+    message.get("n").and_then(View::as_i64).unwrap()
+}
+
+/// How many children a message ends, by the config of its task. Whatever is sent comes out in order but for that one.
+fn ended(test: &str, entry: &str) -> Option<(u32, tempfile::TempDir)> {
+    if let Ok(place) = std::env::var(CHILD) {
+        run_task(entry, Path::new(&place));
+        return None;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let transit = Transit::open(&place.path().join("transit")).unwrap();
+    let sender = transit.sender(&queue("T"), &LaneName::Process(task("test"))).unwrap();
+    for n in 1..=NUMBERS {
+        let message = Message::new(fields! { n: n });
+        sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body: message.encoded().unwrap() }).unwrap();
+    }
+    let mut ended = 0;
+    let mut last = loop {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, place.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let begin = Instant::now();
+        let over = loop {
+            assert!(begin.elapsed() < DEADLINE, "the child neither ends nor empties its queue");
+            if child.try_wait().unwrap().is_some() {
+                break false;
+            }
+            if transit.status(&queue("T")).unwrap().unwrap().messages == 0 {
+                break true;
+            }
+            std::thread::yield_now();
+        };
+        if over {
+            break child;
+        }
+        ended += 1;
+    };
+    drop(last.stdin.take());
+    assert!(last.wait().unwrap().success(), "the last child ends in order");
+    let dead = take(&transit, DEAD, 1);
+    assert_eq!(dead.iter().map(number).collect::<Vec<_>>(), [POISON]);
+    let why = format!("{:?}", dead[0].fields().get(WHY).unwrap());
+    assert!(why.contains("3 processes ended"), "{why}");
+    let out: Vec<i64> = take(&transit, "out", NUMBERS.unsigned_abs() as usize - 1).iter().map(number).collect();
+    let mut first = out.clone();
+    first.sort_unstable();
+    first.dedup();
+    assert!(first.iter().copied().eq((1..=NUMBERS).filter(|n| *n != POISON)), "{out:?}");
+    Some((ended, place))
+}
+
+#[test]
+fn a_message_that_ended_three_processes_goes_to_dead_and_the_state_counts_every_other_one() {
+    let test = "a_message_that_ended_three_processes_goes_to_dead_and_the_state_counts_every_other_one";
+    let entry = "(intervals: (save_state: 0.005), delivery: \"exactly_once\")";
+    let Some((ended, place)) = ended(test, entry) else { return };
+    assert_eq!(ended, 3);
+    let mut store = TaskStore::open(&place.path().join("state"), &task("T")).unwrap();
+    let Recovered::Taken(taken) = store.recover(&mut |_| Ok(())).unwrap() else { panic!("T has no record") };
+    let counted: Counted = ron::from_str(&taken.record.state).unwrap();
+    assert_eq!(counted, Counted { count: NUMBERS - 1, sum: NUMBERS * (NUMBERS + 1) / 2 - POISON });
+}
+
+#[test]
+fn a_message_that_ended_three_processes_goes_to_dead_and_a_task_without_state_handles_every_other_one() {
+    let test = "a_message_that_ended_three_processes_goes_to_dead_and_a_task_without_state_handles_every_other_one";
+    let Some((ended, _place)) = ended(test, "()") else { return };
+    assert_eq!(ended, 3);
+}
