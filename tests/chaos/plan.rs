@@ -46,11 +46,11 @@ const ACTS: [(usize, Act); 10] = [
 const PAUSE_MS: (u64, u64) = (5, 165);
 
 impl Act {
-    /// Whether it is among `names` as they stand in [`ONLY`]: `host`, `keeper+host`, `flip`.
+    /// Whether it is among `names` as they stand in [`ONLY`]: `host`, `daemon+host`, `flip:Pass`, `reload`.
     pub(crate) fn is_among(self, names: &str) -> bool {
         let name = match self {
             Self::Kill(kinds) => kinds.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>().join("+"),
-            Self::Flip(_) => "flip".to_owned(),
+            Self::Flip(task) => format!("flip:{}", FLIPPED[task]),
             Self::Reload => "reload".to_owned(),
         };
         names.split(',').any(|only| only.eq_ignore_ascii_case(&name))

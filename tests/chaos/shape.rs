@@ -54,7 +54,7 @@ impl Shape {
         let often = format!("intervals: {{\"save_state\": {}}}", if self.label % 2 == 0 { "0.01" } else { "0.02" });
         writeln!(
             text,
-            "    {COUNT}: (burst: {burst}, window: 4096, delivery: \"exactly_once\", intervals: {{\"save_state\": 0.01}}, {frame}),"
+            "    {COUNT}: (burst: {burst}, window: 12288, delivery: \"exactly_once\", intervals: {{\"save_state\": 0.01}}, {frame}),"
         )
         .unwrap();
         for (name, external) in FLIPPED.iter().zip(self.external).take(RING.len()) {

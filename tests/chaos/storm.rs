@@ -24,6 +24,8 @@ const QUIET: Duration = Duration::from_secs(60);
 const STILL: Duration = Duration::from_millis(700);
 /// How long an orderly end may take: each host has 2 s.
 const END: Duration = Duration::from_secs(20);
+/// Keeps the directory of a run also when nothing was wrong.
+const KEEP: &str = "MULTIMODULE_CHAOS_KEEP";
 /// How often files are measured.
 const MEASURE: Duration = Duration::from_secs(1);
 
@@ -167,7 +169,7 @@ impl Storm {
         faults.extend(verdict::faults(&Evidence { place, delivery, out, written, doubtful }, &mut self.score));
         faults.extend(self.footprint.faults(&self.place));
         self.score.read_lines(&self.place);
-        if !faults.is_empty() {
+        if !faults.is_empty() || std::env::var_os(KEEP).is_some() {
             self.place.keep();
         }
         faults
