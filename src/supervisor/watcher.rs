@@ -52,6 +52,8 @@ pub(super) struct Watcher {
     pub(super) name: TaskName,
     requests: mpsc::Receiver<Request>,
     pub(super) wanted: Option<Spec>,
+    /// Whether a config has said what is wanted: until then what is found is left as it is.
+    decided: bool,
     pub(super) phase: Phase,
     pub(super) sight: Sight,
     contact: Contact,
@@ -84,6 +86,7 @@ impl Watcher {
         Self {
             requests,
             wanted: None,
+            decided: false,
             phase: Phase::Gone,
             sight: Sight::new(&state_dir, name.clone()),
             contact: Contact::new(state_dir.clone(), name.clone()),
@@ -148,6 +151,9 @@ impl Watcher {
     }
 
     async fn act(&mut self, seen: Seen) {
+        if !self.decided {
+            return;
+        }
         let (phase, effect) = life::next(self.phase, seen, self.wanted.is_some(), Instant::now());
         if phase != self.phase || seen != self.last_seen {
             self.pause = LOOKS[0];
@@ -224,6 +230,7 @@ impl Watcher {
     }
 
     fn want(&mut self, spec: Option<Spec>) {
+        self.decided = true;
         let changed = self.wanted != spec;
         self.wanted = spec;
         if changed {
