@@ -16,6 +16,7 @@ mod config_file;
 mod control;
 mod error;
 mod events;
+mod parking;
 mod places;
 mod program;
 mod reload;

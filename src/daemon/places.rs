@@ -32,6 +32,7 @@ impl Daemon {
         }
         self.spread(assembly, &effective, BTreeSet::new()).await?;
         self.supervisor.want(&specs(assembly)).await;
+        self.removed(&assembly.placement);
         self.placement = assembly.placement.clone();
         Ok(())
     }

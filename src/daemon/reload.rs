@@ -33,7 +33,7 @@ pub(super) struct Daemon {
     pub(super) node: Node,
     pub(super) supervisor: Supervisor,
     pub(super) registry: Registry,
-    transit: Transit,
+    pub(super) transit: Transit,
     pub(super) prefixes: Vec<String>,
     control_queue: QueueName,
     pub(super) state_dir: PathBuf,
@@ -44,10 +44,14 @@ pub(super) struct Daemon {
     document: Option<Document>,
     overlay: Overlay,
     /// What holds now.
-    config: Config,
+    pub(super) config: Config,
     pub(super) called: BTreeSet<TaskName>,
     /// Where the tasks are.
     pub(super) placement: Placement,
+    /// Tasks that the config had and has no more.
+    pub(super) gone: BTreeSet<TaskName>,
+    /// Tasks whose queues nobody reads, as far as their queues were told.
+    pub(super) unread: BTreeSet<TaskName>,
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
 }
@@ -78,6 +82,8 @@ impl Daemon {
             config: Config::default(),
             called: BTreeSet::new(),
             placement: Placement::default(),
+            gone: BTreeSet::new(),
+            unread: BTreeSet::new(),
             missing: BTreeMap::new(),
         }
     }
@@ -89,6 +95,7 @@ impl Daemon {
         self.placement = self.earlier_placement();
         let waits = document.is_none();
         self.try_apply(overlay, document).await?;
+        self.suspect_queues();
         if waits && std::io::stderr().is_terminal() {
             let queue = &self.control_queue;
             tracing::info!("no config was given (-c NAME); waiting for one on the control queue {queue}");
@@ -110,6 +117,7 @@ impl Daemon {
             self.called.extend(called);
             self.say(self.overlay.clone(), self.document.clone()).await;
         }
+        self.park_queues();
     }
 
     async fn reload(&mut self) {

@@ -1,0 +1,49 @@
+//! Which queues nobody will read for now: those of tasks that are parked, or were removed from the config.
+//!
+//! Such a queue does not block its senders: what does not fit goes to `dead`, unless the user wrote `overflow: block`.
+
+use std::collections::BTreeSet;
+
+use super::reload::Daemon;
+use crate::config::Overflow;
+use crate::name::TaskName;
+use crate::task::Placement;
+
+impl Daemon {
+    /// Tells the queues of tasks that nobody reads any more, and of those that somebody reads again.
+    pub(super) fn park_queues(&mut self) {
+        let unread = self.unread();
+        let changed: Vec<_> = unread.symmetric_difference(&self.unread).cloned().collect();
+        for task in changed {
+            if let Err(error) = self.transit.set_parked(&task.queue(), unread.contains(&task)) {
+                tracing::error!("{error}");
+            }
+        }
+        self.unread = unread;
+    }
+
+    /// The tasks that are on their way out, whose queues nobody reads from now on.
+    pub(super) fn removed(&mut self, new: &Placement) {
+        let gone = self.placement.by_task.keys().filter(|task| !new.by_task.contains_key(*task));
+        self.gone.extend(gone.cloned());
+        self.gone.retain(|task| !new.by_task.contains_key(task));
+    }
+
+    /// What an earlier daemon may have said of these queues is looked at anew.
+    pub(super) fn suspect_queues(&mut self) {
+        let exists = |task: &&TaskName| self.transit.status(&task.queue()).ok().flatten().is_some();
+        self.unread = self.placement.by_task.keys().filter(exists).cloned().collect();
+    }
+
+    fn unread(&self) -> BTreeSet<TaskName> {
+        let processes = self.supervisor.parked();
+        let parked = processes.iter().flat_map(|process| self.placement.tasks_of(process));
+        parked.filter(|task| !self.blocks(task)).chain(self.gone.iter().cloned()).collect()
+    }
+
+    /// Whether the user wants senders to wait, whatever becomes of the task.
+    fn blocks(&self, task: &TaskName) -> bool {
+        let entry = self.config.tasks.get(task);
+        entry.is_some_and(|entry| entry.framework.queue.overflow == Some(Overflow::Block))
+    }
+}
