@@ -136,6 +136,8 @@ fn a_record_of_a_newer_program_stops_the_daemon_from_deciding_until_it_is_remove
     fs::write(&path, newer).unwrap();
     let daemon = world.own_daemon(&config()).start();
     daemon.wait_for("Counter: its identity record is not used: ", SOON);
+    let removed = format!("until {} is removed", path.display());
+    daemon.wait_for(&removed, SOON);
     daemon.wait_for("Witness: adopted", SOON);
     world.send("{from => 'a', n => 1}", "Counter");
     bystanders.are_undisturbed();

@@ -53,7 +53,7 @@ fn of_two_daemons_that_want_a_task_the_second_waits_names_the_first_and_takes_ov
     first.wait_for("Counter: started", SOON);
     let bystanders = Bystanders::watch(&world);
     let host = world.process("Counter").host;
-    let second = world.own_daemon("{ Counter => {} }").own_state("other").start();
+    let second = world.own_daemon(&config).own_state("other").start();
     let waits = format!(
         "Counter: waits: queue Counter is consumed by Counter, pid {}, state directory {}",
         host.pid,
