@@ -31,6 +31,7 @@ struct Inner<T> {
     pushed: u64,
     /// Taken by the receiver and not yet reported as done.
     taken: usize,
+    refusing: bool,
     closed: bool,
 }
 
@@ -50,7 +51,7 @@ pub struct MailboxStatus {
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        let inner = Inner { items: VecDeque::new(), pushed: 0, taken: 0, closed: false };
+        let inner = Inner { items: VecDeque::new(), pushed: 0, taken: 0, refusing: false, closed: false };
         Self { inner: Mutex::new(inner), filled: Notify::new(), emptied: Notify::new() }
     }
 }
@@ -74,15 +75,17 @@ impl<T> Mailbox<T> {
         if inner.closed {
             return Err(Closed);
         }
-        let room = CAPACITY.saturating_sub(inner.items.len()).min(items.len());
+        let free = if inner.refusing { 0 } else { CAPACITY.saturating_sub(inner.items.len()) };
+        let room = free.min(items.len());
         self.fill(&mut inner, items.drain(..room));
         Ok(())
     }
 
-    /// Pushes past the bound, for a sender that keeps a bound of its own; a closed mailbox gives the item back.
+    /// Pushes past the bound, for a sender that keeps a bound of its own; a mailbox that is closed or refuses gives the
+    /// item back.
     pub fn push_unbounded(&self, item: T) -> Result<(), T> {
         let mut inner = self.lock();
-        if inner.closed {
+        if inner.closed || inner.refusing {
             return Err(item);
         }
         self.fill(&mut inner, std::iter::once(item));
@@ -129,6 +132,12 @@ impl<T> Mailbox<T> {
     /// Waits until something may wait here. It may return early; look with [`Mailbox::take`].
     pub async fn filled(&self) {
         self.filled.notified().await;
+    }
+
+    /// From now on it is as if it were full, until it closes: what it holds is taken elsewhere meanwhile, and whoever
+    /// sends goes there after it.
+    pub fn refuse(&self) {
+        self.lock().refusing = true;
     }
 
     /// From now on nothing can be pushed; returns what waited.
@@ -198,6 +207,17 @@ mod tests {
         assert_eq!(items, [CAPACITY]);
         mailbox.push_unbounded(8).unwrap();
         assert_eq!(mailbox.status().open, CAPACITY + 1);
+    }
+
+    #[tokio::test]
+    async fn a_mailbox_that_refuses_makes_its_senders_wait_until_it_closes() {
+        let mailbox = Mailbox::new();
+        mailbox.refuse();
+        let mut items = VecDeque::from([7]);
+        mailbox.push(&mut items).unwrap();
+        let (pushed, left) = tokio::join!(mailbox.push_all(&mut items), async { mailbox.close() });
+        assert_eq!((pushed, left.len(), items.len()), (Err(Closed), 0, 1));
+        assert_eq!(mailbox.push_unbounded(8), Err(8));
     }
 
     #[tokio::test]

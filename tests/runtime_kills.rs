@@ -21,7 +21,7 @@ use multimodule::fields;
 use multimodule::message::{Message, Stamp};
 use multimodule::name::{LaneName, QueueName, TaskName};
 use multimodule::router::RoutingTable;
-use multimodule::runtime::{Node, NodeOptions, Registry, Wanted};
+use multimodule::runtime::{Node, NodeOptions, Registry, Role, Wanted};
 use multimodule::sdk::{Context, Deserialize, Result, Serialize, Task, View};
 use multimodule::store::{Recovered, TaskStore};
 use multimodule::transit::{AppendError, Bell, Outgoing, Reader, Transit};
@@ -97,7 +97,7 @@ fn run_tasks(delivery: &str, place: &Path) {
         .map(|(name, entry)| {
             let kind = registry.resolve(name, &[]).unwrap();
             let (own, framework) = (Arc::new(entry.own.clone()), Arc::new(entry.framework.clone()));
-            (name.clone(), Wanted { kind, own, framework })
+            (name.clone(), Wanted { kind, own, framework, role: Role::Home })
         })
         .collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -107,7 +107,7 @@ fn run_tasks(delivery: &str, place: &Path) {
             state_dir: place.join("state"),
             process: task("child"),
             description: "the child".to_owned(),
-            control_queue: queue("control"),
+            control_queue: Some(queue("control")),
         };
         let (mut node, _inbox) = Node::start(options).await.unwrap();
         node.apply(wanted, RoutingTable::compile(&config.router).unwrap()).await;

@@ -16,7 +16,7 @@ use multimodule::fields;
 use multimodule::message::{Message, Stamp};
 use multimodule::name::{LaneName, QueueName, TaskName};
 use multimodule::router::RoutingTable;
-use multimodule::runtime::{DEAD, Node, NodeOptions, Registry, WHY, Wanted};
+use multimodule::runtime::{DEAD, Node, NodeOptions, Registry, Role, WHY, Wanted};
 use multimodule::sdk::{Context, Deserialize, Result, Serialize, Task, View};
 use multimodule::store::{Recovered, TaskStore};
 use multimodule::transit::{Bell, Outgoing, Reader, Transit};
@@ -101,10 +101,10 @@ fn run_task(entry: &str, place: &Path) {
             state_dir: place.join("state"),
             process: task("child"),
             description: "the child".to_owned(),
-            control_queue: queue("control"),
+            control_queue: Some(queue("control")),
         };
         let (mut node, _inbox) = Node::start(options).await.unwrap();
-        let wanted = BTreeMap::from([(task("T"), Wanted { kind, own, framework })]);
+        let wanted = BTreeMap::from([(task("T"), Wanted { kind, own, framework, role: Role::Home })]);
         node.apply(wanted, RoutingTable::compile(&config.router).unwrap()).await;
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
         assert!(node.stop(Duration::from_secs(10)).await, "the last child ends in order");

@@ -27,10 +27,20 @@ pub(super) fn processes_below(root: &ProcessIdentity, look: Look) -> Result<Vec<
     Ok(found.into_iter().map(|process| process.of_boot(&root.boot)).collect())
 }
 
-/// The living processes of our user that have `nonce` in their environment, and all below them.
-pub(super) fn processes_marked(nonce: &Nonce, look: Look) -> Result<Vec<ProcessIdentity>, FileError> {
+/// The living processes of our user that have `nonce` in their environment, the process `also` if it lives, and all
+/// below them.
+pub(super) fn processes_marked(
+    nonce: &Nonce,
+    also: Option<&ProcessIdentity>,
+    look: Look,
+) -> Result<Vec<ProcessIdentity>, FileError> {
     let boot = BootId::current()?;
     let mut roots = Vec::new();
+    if let Some(process) = also.filter(|process| process.boot == boot) {
+        let stat = ProcessStat::of(process.pid)?;
+        let lives = stat.is_some_and(|stat| stat.alive && stat.start_ticks == process.start_ticks);
+        roots.extend(lives.then(|| process.reference()));
+    }
     for stat in ProcessStat::all()?.into_iter().filter(|stat| stat.alive) {
         if is_marked(stat.pid, nonce) {
             roots.push(ProcessRef { pid: stat.pid, start_ticks: stat.start_ticks });
@@ -143,12 +153,12 @@ mod tests {
             let below = pids(processes_below(&root, look).unwrap());
             assert!(!below.contains(&child.id()), "the root is not below itself");
             assert!(family.iter().all(|pid| *pid == child.id() || below.contains(pid)), "{family:?} {below:?}");
-            let marked = pids(processes_marked(&nonce, look).unwrap());
+            let marked = pids(processes_marked(&nonce, None, look).unwrap());
             assert!(family.iter().all(|pid| marked.contains(pid)), "{family:?} {marked:?}");
             let stranger = ProcessIdentity { start_ticks: root.start_ticks + 1, ..root.clone() };
             assert_eq!(processes_below(&stranger, look).unwrap(), [], "another process has that pid");
         }
-        assert_eq!(processes_marked(&Nonce::fresh().unwrap(), Look::Quick).unwrap(), []);
+        assert_eq!(processes_marked(&Nonce::fresh().unwrap(), None, Look::Quick).unwrap(), []);
         drop(child.stdin.take());
         child.wait().unwrap();
         assert_eq!(processes_below(&root, Look::Thorough).unwrap(), []);

@@ -31,7 +31,7 @@ mod stat;
 mod title;
 
 pub use argument::{Argument, ArgumentError};
-pub use ending::{Ended, GRACE, end_below, end_marked};
+pub use ending::{Ended, GRACE, end_below, end_host, end_marked};
 pub use failsafe::Failsafe;
 pub use file_error::FileError;
 pub use host_files::{HostFiles, processes_on_record};

@@ -52,7 +52,7 @@ enum Call {
 
 impl<T: Task> Actor<T> {
     async fn run(mut self) -> Ended {
-        Box::pin(self.call(Call::Start)).await;
+        Box::pin(self.start()).await;
         loop {
             match self.shell.next().await {
                 Work::Message(input) => self.message(input).await,
@@ -66,15 +66,24 @@ impl<T: Task> Actor<T> {
                     self.shell.begin_commit(self.cell.encode(), began);
                 }
                 Work::Configure(own) => match self.cell.configure(&own) {
-                    Ok(()) => Box::pin(self.call(Call::Start)).await,
+                    Ok(()) => Box::pin(self.start()).await,
                     Err(faults) => self.shell.error(&cell::text_of(&faults)),
                 },
                 Work::Stop => {
-                    Box::pin(self.call(Call::Stop)).await;
+                    if !self.shell.is_copy() {
+                        Box::pin(self.call(Call::Stop)).await;
+                    }
                     let state = self.cell.encode();
                     return Box::pin(self.shell.close(state)).await;
                 }
             }
+        }
+    }
+
+    /// Calls the task's `start`, which is for its home.
+    async fn start(&mut self) {
+        if !self.shell.is_copy() {
+            self.call(Call::Start).await;
         }
     }
 
@@ -119,6 +128,9 @@ impl<T: Task> Actor<T> {
     async fn start_again(&mut self) {
         let state = self.shell.roll_back().await;
         self.cell.rebuild(state.as_deref());
+        if self.shell.is_copy() {
+            return;
+        }
         let Cell { task, ctx } = &mut self.cell;
         let started = guarded(&self.turn, task.start(ctx)).await;
         self.shell.settle(started, None, &mut self.cell.ctx.core).await;

@@ -19,10 +19,11 @@ pub(crate) struct Delivery {
 pub(super) enum Origin {
     /// A stateful task's commits list the copy until then.
     Task(Listing),
-    /// A transit queue's finished position waits until then: a copy that was made in the course of its input.
-    Queue(Arc<Token>),
-    /// The same, and this is the input itself: whoever handles it notes that it is under way.
+    /// A transit queue's finished position waits until then: this is the input itself, and whoever handles it notes that
+    /// it is under way. Left undone, it is taken again by whoever consumes the queue next.
     Input(Arc<Token>),
+    /// The same for a copy that was made in the course of such an input.
+    Queue(Arc<Token>),
 }
 
 /// In whose course an activation runs: it decides over the lane of what is emitted, and over the origin of copies.
@@ -36,12 +37,20 @@ pub(super) enum Course {
     Queue(Arc<Token>),
 }
 
+impl Course {
+    /// A copy for a task of this process, where no ledger lists it.
+    pub(super) fn delivery(&self, message: Message) -> Delivery {
+        let origin = if let Self::Queue(token) = self { Some(Origin::Queue(token.copy())) } else { None };
+        Delivery { message, origin }
+    }
+}
+
 impl Origin {
     /// The copy has been handled, and what came of it is on its way.
     pub(super) fn done(self) {
         match self {
             Self::Task(listing) => listing.done(),
-            Self::Queue(token) | Self::Input(token) => token.done(),
+            Self::Input(token) | Self::Queue(token) => token.done(),
         }
     }
 
@@ -53,7 +62,7 @@ impl Origin {
     pub(super) fn course(&self) -> Course {
         match self {
             Self::Task(listing) => Course::Task(listing.ledger().clone()),
-            Self::Queue(token) | Self::Input(token) => Course::Queue(token.clone()),
+            Self::Input(token) | Self::Queue(token) => Course::Queue(token.clone()),
         }
     }
 }

@@ -308,9 +308,11 @@ impl Durable {
 }
 
 impl Drop for Durable {
-    /// Its actor was given up in the middle of a handler: the process goes on.
+    /// However the actor ends, its process goes on: no input is under way any more, and the lanes go back before the
+    /// owner's lock, for copies in mailboxes hold the ledger longer.
     fn drop(&mut self) {
         self.returned();
+        self.ledger.release();
     }
 }
 

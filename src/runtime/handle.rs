@@ -1,15 +1,18 @@
 //! What the node holds of an actor, and what the actor was given.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::delivery::Delivery;
+use super::neighbour::Neighbour;
 use super::office::Office;
 use super::registry::{Running, TaskKind};
+use super::seat::Seat;
 use super::shell::{Ended, Shell, Source};
 use crate::config::{self, Framework, QueueSettings};
 use crate::mailbox::Mailbox;
@@ -31,6 +34,18 @@ pub(super) struct Setup {
     pub(super) kind: TaskKind,
     pub(super) own: Arc<Map>,
     pub(super) framework: Arc<Framework>,
+    pub(super) role: Role,
+}
+
+/// What a process is to a task that runs in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// The task's one place: it is started here, its timers tick, its queue is consumed.
+    #[default]
+    Home,
+    /// One of the places of a stateless task: it handles messages of this process, from the first one on, and does
+    /// nothing else. `start` and `stop` are not called, and it has no timers.
+    Copy,
 }
 
 /// What an actor is told.
@@ -39,8 +54,8 @@ pub(super) enum Order {
     Configure,
     /// End the timers, take nothing more from the transit.
     Quiesce,
-    /// Work off what is in memory, save, end.
-    Stop,
+    /// Work off what is in memory, save, end. What is left at `until` goes to the task's queue.
+    Stop { until: Instant },
 }
 
 /// The newest config that an actor has not taken yet. An order to look here waits while there is one, so an actor
@@ -74,15 +89,22 @@ pub(super) struct Counters {
 }
 
 /// A running actor.
-pub(super) struct Handle {
-    pub(super) kind: TaskKind,
-    pub(super) own: Arc<Map>,
-    pub(super) framework: Arc<Framework>,
-    pub(super) mailbox: Option<Arc<Mailbox<Delivery>>>,
+pub(super) struct Actor {
     pub(super) counters: Arc<Counters>,
     orders: mpsc::Sender<Order>,
     changed: Changed,
     join: JoinHandle<Ended>,
+}
+
+/// A task of this process, as its node holds it.
+pub(super) struct Handle {
+    pub(super) kind: TaskKind,
+    pub(super) own: Arc<Map>,
+    pub(super) framework: Arc<Framework>,
+    pub(super) role: Role,
+    /// What a stateless one is to those who send to it.
+    pub(super) neighbour: Option<Arc<Neighbour>>,
+    pub(super) seat: Arc<Seat>,
 }
 
 impl Setup {
@@ -93,20 +115,66 @@ impl Setup {
 }
 
 impl Handle {
-    /// Starts the actor; a stateless one reads `mailbox`.
-    pub(super) fn start(setup: Setup, mailbox: Option<Arc<Mailbox<Delivery>>>) -> Self {
+    /// A task without an actor yet.
+    pub(super) fn new(setup: Setup) -> Self {
+        let (kind, own, framework, role) = (setup.kind, setup.own.clone(), setup.framework.clone(), setup.role);
+        let name = setup.name.clone();
+        let seat = Seat::new(setup);
+        let neighbour = (!kind.stateful).then(|| Neighbour::new(name, seat.clone()));
+        Self { kind, own, framework, role, neighbour, seat }
+    }
+
+    /// Tells it that its config has changed.
+    pub(super) fn configure(&mut self, own: Arc<Map>, framework: Arc<Framework>) {
+        (self.own, self.framework) = (own.clone(), framework.clone());
+        self.seat.configure(own, framework);
+    }
+
+    /// What its queue is told about its bound.
+    pub(super) fn settings(&self) -> Settings {
+        settings(&self.framework.queue)
+    }
+
+    /// The mailbox that the inlet fills.
+    pub(super) fn served(&self) -> Option<&Arc<Mailbox<Delivery>>> {
+        let neighbour = self.neighbour.as_ref().filter(|_| self.role == Role::Home)?;
+        Some(&neighbour.mailbox)
+    }
+
+    /// Tells it to end, and to work off what it has until `until`; an actor that was never made has nothing.
+    pub(super) fn leave(&self, office: &Office, until: Instant) -> Option<Actor> {
+        let actor = self.seat.leave();
+        match (&actor, &self.neighbour) {
+            (Some(actor), _) => actor.order(Order::Stop { until }),
+            (None, Some(neighbour)) => office.leave(neighbour),
+            (None, None) => {}
+        }
+        actor
+    }
+
+    /// Whether it has nothing to do.
+    pub(super) fn is_idle(&self) -> bool {
+        let open = self.neighbour.as_ref().map_or(0, |neighbour| neighbour.mailbox.status().open);
+        self.seat.has_ended() || (open == 0 && self.seat.is_idle())
+    }
+
+    /// A number that moves whenever something happens here.
+    pub(super) fn movement(&self) -> u64 {
+        let pushed = self.neighbour.as_ref().map_or(0, |neighbour| neighbour.mailbox.status().pushed);
+        pushed + self.seat.handled()
+    }
+}
+
+impl Actor {
+    /// Starts an actor that reads `source`.
+    pub(super) fn start(setup: Setup, source: Source) -> Self {
         let (orders, rx) = mpsc::channel(ORDERS);
         let counters = Arc::new(Counters::default());
-        let (kind, own, framework) = (setup.kind, setup.own.clone(), setup.framework.clone());
-        let source = match &mailbox {
-            Some(mailbox) => Source::Mailbox(mailbox.clone(), std::collections::VecDeque::new()),
-            None => Source::Durable(None),
-        };
-        let (blocking, name) = (framework.blocking, setup.name.clone());
+        let (blocking, name, run) = (setup.framework.blocking, setup.name.clone(), setup.kind.run);
         let changed = Changed::default();
-        let actor = (kind.run)(Box::new(Shell::new(setup, rx, changed.clone(), source, counters.clone())));
+        let actor = run(Box::new(Shell::new(setup, rx, changed.clone(), source, counters.clone())));
         let join = if blocking { own_thread(&name, actor) } else { tokio::spawn(actor) };
-        Self { kind, own, framework, mailbox, counters, orders, changed, join }
+        Self { counters, orders, changed, join }
     }
 
     /// Tells the actor something, once each but for `configure`. One that has ended is told nothing. It never waits:
@@ -137,18 +205,6 @@ impl Handle {
     /// Ends the actor where it stands.
     pub(super) fn abort(&self) {
         self.join.abort();
-    }
-
-    /// Whether it has nothing to do.
-    pub(super) fn is_idle(&self) -> bool {
-        let empty = self.mailbox.as_ref().is_none_or(|mailbox| mailbox.status().open == 0);
-        self.has_ended() || (empty && self.counters.idle.load(Ordering::Acquire))
-    }
-
-    /// A number that moves whenever something happens here.
-    pub(super) fn movement(&self) -> u64 {
-        let pushed = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.status().pushed);
-        pushed + self.counters.handled.load(Ordering::Acquire)
     }
 }
 

@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::dead;
 use super::delivery::{Delivery, Origin};
 use super::office::Office;
+use super::patience::Patience;
 use super::watermark::{Lane, Watermark};
 use crate::mailbox::Mailbox;
 use crate::message::Message;
@@ -66,8 +68,10 @@ struct Inlet {
     served: BTreeMap<QueueName, Box<Served>>,
     /// Where the turn of looking after them stands.
     looked_after: Option<QueueName>,
-    /// Queues that another process consumes; tried again each second.
+    /// Queues that another process consumes; tried again soon, and later each second.
     waiting: HashMap<QueueName, Waiting>,
+    /// When the first of these is tried again.
+    next_try: Option<Instant>,
     quiet: bool,
 }
 
@@ -86,6 +90,8 @@ struct Served {
 struct Waiting {
     settings: Settings,
     mailbox: Arc<Mailbox<Delivery>>,
+    patience: Patience,
+    next: Instant,
     reported: bool,
 }
 
@@ -95,7 +101,17 @@ impl InletHandle {
         // Some requests ahead of an inlet that is in the middle of a visit.
         let (tx, rx) = mpsc::channel(64);
         let (rung, served, waiting) = (Arc::default(), BTreeMap::new(), HashMap::new());
-        let inlet = Inlet { office, bell, description, rung, served, looked_after: None, waiting, quiet: false };
+        let inlet = Inlet {
+            office,
+            bell,
+            description,
+            rung,
+            served,
+            looked_after: None,
+            waiting,
+            next_try: None,
+            quiet: false,
+        };
         tokio::spawn(inlet.run(rx));
         Self(tx)
     }
@@ -140,9 +156,10 @@ impl InletHandle {
 
 impl Inlet {
     async fn run(mut self, mut requests: mpsc::Receiver<InletRequest>) {
-        let mut retry = tokio::time::interval(Duration::from_secs(1));
+        let mut look = tokio::time::interval(Duration::from_secs(1));
         let rung = self.rung.clone();
         loop {
+            let next_try = self.next_try.unwrap_or_else(Instant::now);
             tokio::select! {
                 request = requests.recv() => match request {
                     None => return self.visit_all(),
@@ -158,7 +175,8 @@ impl Inlet {
                         self.visit(&queue);
                     }
                 }
-                _ = retry.tick() => self.retry(),
+                () = tokio::time::sleep_until(next_try), if self.next_try.is_some() => self.try_again(),
+                _ = look.tick() => self.look_after_some(),
             }
         }
     }
@@ -167,7 +185,16 @@ impl Inlet {
         match request {
             InletRequest::Serve { queue, settings, mailbox } => {
                 let predecessor = self.served.contains_key(&queue);
-                self.waiting.insert(queue.clone(), Waiting { settings, mailbox, reported: predecessor });
+                self.waiting.insert(
+                    queue.clone(),
+                    Waiting {
+                        settings,
+                        mailbox,
+                        patience: Patience::default(),
+                        next: Instant::now(),
+                        reported: predecessor,
+                    },
+                );
                 self.open(&queue);
             }
             InletRequest::Pause { queue } => {
@@ -213,15 +240,26 @@ impl Inlet {
                 self.served.insert(queue.clone(), Box::new(served));
                 self.visit(queue);
             }
-            Err(error) => report_once(&mut waiting.reported, queue, &error),
+            Err(error) => {
+                waiting.next = Instant::now() + waiting.patience.pause();
+                self.next_try = Some(self.next_try.map_or(waiting.next, |at| at.min(waiting.next)));
+                let on_its_way = matches!(error, Error::ConsumedBy { .. }) && !waiting.patience.is_long();
+                if !on_its_way {
+                    report_once(&mut waiting.reported, queue, &error);
+                }
+            }
         }
     }
 
-    fn retry(&mut self) {
-        for queue in self.waiting.keys().cloned().collect::<Vec<_>>() {
+    /// Tries again for those queues whose time has come.
+    fn try_again(&mut self) {
+        let now = Instant::now();
+        let due = self.waiting.iter().filter(|(_, waiting)| waiting.next <= now);
+        let due: Vec<_> = due.map(|(queue, _)| queue.clone()).collect();
+        self.next_try = self.waiting.values().map(|waiting| waiting.next).filter(|next| *next > now).min();
+        for queue in due {
             self.open(&queue);
         }
-        self.look_after_some();
     }
 
     /// Looks after the next [`LOOKS`] queues, in turn.

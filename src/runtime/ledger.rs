@@ -10,14 +10,19 @@
 //! or nothing. Tags are given and records appended under one lock, so a lane's tags ascend. Nobody waits in here:
 //! output that finds no room goes to the outbox (`outbox`), and a commit goes on.
 
-use std::collections::BTreeMap;
+mod way;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::dead;
+use super::delivery::{Delivery as Copy, Origin};
+use super::neighbour::Neighbour;
 use super::outbox::{Appended, Outbox, Put};
 use super::sent::Sent;
+use super::switchboard::Destination;
 use crate::config::Delivery;
 use crate::message::Message;
 use crate::name::{QueueName, TaskName};
@@ -37,6 +42,11 @@ struct Inner {
     next: u64,
     listed: BTreeMap<u64, (TaskName, Message)>,
     outbox: Outbox,
+    /// Stateless tasks of this process to which copies go through memory: neither the outbox nor our lane in their
+    /// queue held anything for them when that began.
+    memory: HashMap<QueueName, Arc<Neighbour>>,
+    /// The one of these that was sent to last: nearly always the next, too.
+    latest: Option<Arc<Neighbour>>,
     /// Neighbours have handled something since the owner looked.
     changed: bool,
 }
@@ -48,28 +58,36 @@ pub(super) struct Listing {
     generation: u64,
 }
 
-/// What an activation emitted to the transit.
-pub(super) struct Output {
-    pub(super) queue: QueueName,
+/// What an activation emitted, and where that goes by the routes: the lane and the outbox have a say, too.
+pub(super) struct Emitted {
+    pub(super) to: Destination,
     pub(super) message: Message,
 }
 
 /// What became of an activation that entered.
 #[derive(Default)]
 pub(super) struct Entered {
-    /// Its copies' listings, in order; none if the activation was void.
-    pub(super) listings: Vec<Listing>,
+    /// Its copies for tasks of this process, in order; none if the activation was void.
+    pub(super) copies: Vec<(Arc<Neighbour>, Copy)>,
     /// Whether some of its output waits for a record, or for room.
     pub(super) waits: bool,
     /// Output that not even `dead` takes, with the reason.
-    pub(super) refused: Vec<(Output, String)>,
+    pub(super) refused: Vec<Refused>,
+}
+
+/// A message that not even `dead` takes, and why.
+pub(super) struct Refused {
+    pub(super) queue: QueueName,
+    pub(super) message: Message,
+    pub(super) reason: String,
 }
 
 impl Ledger {
     /// The ledger of a task that goes on from `record`; what of its outbox is not in the lanes yet is sealed.
     pub(super) fn open(transit: Transit, task: TaskName, record: &Record, sent: &Sent, owner: Arc<Notify>) -> Self {
         let outbox = Outbox::open(transit, task, record, sent);
-        let inner = Inner { generation: 0, next: 0, listed: BTreeMap::new(), outbox, changed: false };
+        let (listed, memory) = (BTreeMap::new(), HashMap::new());
+        let inner = Inner { generation: 0, next: 0, listed, outbox, memory, latest: None, changed: false };
         Self { inner: Mutex::new(inner), owner }
     }
 
@@ -78,42 +96,48 @@ impl Ledger {
     }
 
     /// Enters all that one activation emitted, and takes the copy that it handled (`done`) off the list.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        done: Option<&Listing>,
-        copies: &[(TaskName, Message)],
-        output: Vec<Output>,
-    ) -> Entered {
+    pub(super) fn enter(self: &Arc<Self>, done: Option<&Listing>, emitted: impl Iterator<Item = Emitted>) -> Entered {
         let mut inner = self.lock();
         let mut entered = Entered::default();
         if done.is_some_and(|listing| listing.generation != inner.generation) {
+            // What it emitted goes with it.
+            emitted.for_each(drop);
             return entered;
         }
-        for output in output {
-            match inner.put(&output) {
-                Put::Settled => {}
-                Put::Waits => entered.waits = true,
-                Put::Never(reason) => entered.refused.push((output, reason)),
+        for Emitted { to, message } in emitted {
+            match inner.way(to) {
+                Destination::Neighbour(neighbour) => {
+                    let listing = inner.list(self, &neighbour.task, &message);
+                    entered.copies.push((neighbour, Copy { message, origin: Some(Origin::Task(listing)) }));
+                }
+                Destination::Transit(queue) => match inner.put(&queue, &message) {
+                    Put::Settled => {}
+                    Put::Waits => entered.waits = true,
+                    Put::Never(reason) => entered.refused.push(Refused { queue, message, reason }),
+                },
             }
-        }
-        for (task, message) in copies {
-            let id = inner.next;
-            inner.next += 1;
-            inner.listed.insert(id, (task.clone(), message.clone()));
-            entered.listings.push(Listing { ledger: self.clone(), id, generation: inner.generation });
         }
         if let Some(done) = done {
-            inner.listed.remove(&done.id);
-            if !std::mem::replace(&mut inner.changed, true) {
-                self.owner.notify_one();
-            }
+            inner.strike_off(done, &self.owner);
         }
         entered
     }
 
+    /// A listed copy that its task leaves unhandled goes to the task's queue, before all that is sent there later.
+    pub(super) fn send_on(&self, listing: &Listing, queue: &QueueName, message: &Message) -> Result<(), String> {
+        let mut inner = self.lock();
+        if listing.generation != inner.generation {
+            return Ok(());
+        }
+        let put = inner.put(queue, message);
+        inner.strike_off(listing, &self.owner);
+        if let Put::Never(reason) = put { Err(reason) } else { Ok(()) }
+    }
+
     /// Enters a letter for `dead` about what was not handled, and takes the copy of which it tells off the list.
     pub(super) fn bury(self: &Arc<Self>, done: Option<&Listing>, letter: Message) -> Entered {
-        self.enter(done, &[], vec![Output { queue: dead::queue(), message: letter }])
+        let to = Destination::Transit(dead::queue());
+        self.enter(done, std::iter::once(Emitted { to, message: letter }))
     }
 
     /// How output is delivered; holds for what is emitted after this, behind what waits already.
@@ -184,6 +208,8 @@ impl Ledger {
         let mut inner = self.lock();
         inner.generation += 1;
         inner.outbox.release();
+        inner.memory.clear();
+        inner.latest = None;
     }
 }
 
@@ -198,9 +224,23 @@ impl Inner {
         record.pending = self.listed.values().filter_map(entry).collect();
     }
 
-    fn put(&mut self, output: &Output) -> Put {
-        match output.message.encoded() {
-            Ok(body) => self.outbox.put(&output.queue, output.message.stamp(), body.clone()),
+    fn list(&mut self, ledger: &Arc<Ledger>, task: &TaskName, message: &Message) -> Listing {
+        let id = self.next;
+        self.next += 1;
+        self.listed.insert(id, (task.clone(), message.clone()));
+        Listing { ledger: ledger.clone(), id, generation: self.generation }
+    }
+
+    fn strike_off(&mut self, done: &Listing, owner: &Notify) {
+        self.listed.remove(&done.id);
+        if !std::mem::replace(&mut self.changed, true) {
+            owner.notify_one();
+        }
+    }
+
+    fn put(&mut self, queue: &QueueName, message: &Message) -> Put {
+        match message.encoded() {
+            Ok(body) => self.outbox.put(queue, message.stamp(), body.clone()),
             Err(error) => Put::Never(error.to_string()),
         }
     }
@@ -218,6 +258,6 @@ impl Listing {
 
     /// The copy is done and emitted nothing.
     pub(super) fn done(self) {
-        self.ledger.enter(Some(&self), &[], Vec::new());
+        self.ledger.enter(Some(&self), std::iter::empty());
     }
 }

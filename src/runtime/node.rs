@@ -15,9 +15,11 @@ use tokio::time::Instant;
 use super::control::ControlInbox;
 use super::dead;
 use super::delivery::Delivery;
-use super::handle::{Handle, Order, Setup};
+use super::handle::{Handle, Order, Role, Setup};
 use super::inlet::InletHandle;
+use super::leaver::Leaver;
 use super::office::Office;
+use super::process_lane::Way;
 use super::registry::TaskKind;
 use super::service::{Doorman, Watchman};
 use super::switchboard::{Destination, Switchboard};
@@ -44,30 +46,26 @@ pub struct NodeOptions {
     pub process: TaskName,
     /// This process in words, for whoever else wants one of its queues.
     pub description: String,
-    /// The queue that its owner reads.
+    /// The queue that its owner reads, if it reads one.
     pub control_queue: Option<QueueName>,
 }
 
 /// How long a reload waits for the tasks that leave.
 const LEAVING: Duration = Duration::from_secs(2);
+/// After this long those that leave put what they have left into their queues, which takes a moment, too.
+const WORKING_OFF: Duration = Duration::from_millis(1500);
 
 /// A task that should run.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Home,
-    Copy,
-}
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// r
-    pub role: Role,
     /// Its code.
     pub kind: TaskKind,
     /// Its own part of the config.
     pub own: Arc<Map>,
     /// The framework's part.
     pub framework: Arc<Framework>,
+    /// What this process is to it.
+    pub role: Role,
 }
 
 /// The tasks of one process.
@@ -87,7 +85,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node without tasks, and the inbox of its control queue. Must be called within a tokio runtime.
+    /// A node without tasks, and the inbox of its control queue, if it has one. Must be called within a tokio runtime.
     pub async fn start(options: NodeOptions) -> Result<(Self, Option<ControlInbox>), Error> {
         let NodeOptions { transit, state_dir, process, description, control_queue } = options;
         let bell = Bell::open(&transit)?;
@@ -97,9 +95,11 @@ impl Node {
         let doorman = Doorman::start(bell.clone(), office.clone());
         let watchman = Watchman::start(office.watch.clone());
         let inlet = InletHandle::start(office.clone(), bell.clone(), description.clone());
-        let mailbox = Arc::new(Mailbox::new());
+        let mut inbox = None;
         if let Some(control_queue) = control_queue {
+            let mailbox = Arc::new(Mailbox::new());
             inlet.serve(control_queue, Settings::default(), mailbox.clone()).await;
+            inbox = Some(ControlInbox::new(mailbox));
         }
         let node = Self {
             office,
@@ -113,7 +113,7 @@ impl Node {
             lingering: JoinSet::new(),
             lost_lines: AtomicU64::new(0),
         };
-        Ok((node, Some(ControlInbox::new(mailbox))))
+        Ok((node, inbox))
     }
 
     /// Makes what runs be what is wanted, and routes by `table` from now on. Tasks that are wanted as they are are
@@ -121,19 +121,26 @@ impl Node {
     pub async fn apply(&mut self, wanted: BTreeMap<TaskName, Wanted>, table: RoutingTable) {
         let leaving: Vec<_> = self.leaving(&wanted);
         let leavers: Vec<_> = leaving.iter().filter_map(|name| self.actors.remove_entry(name)).collect();
-        let mut fresh: HashMap<TaskName, Option<Arc<Mailbox<Delivery>>>> = HashMap::new();
-        for (name, task) in wanted.iter().filter(|(name, _)| !self.actors.contains_key(*name)) {
-            fresh.insert(name.clone(), (!task.kind.stateful).then(|| Arc::new(Mailbox::new())));
-        }
+        let new = wanted.iter().filter(|(name, _)| !self.actors.contains_key(*name));
+        let fresh: BTreeMap<_, _> =
+            new.map(|(name, task)| (name.clone(), Handle::new(self.setup(name, task)))).collect();
         self.switch(table, &fresh);
-        // Those who leave work off what they have while the others already send elsewhere.
+        // Those who leave work off what they have; when they are done, their senders send elsewhere.
         self.end(leavers).await;
-        for (name, task) in wanted {
-            match fresh.remove(&name) {
-                Some(mailbox) => self.begin(name, task, mailbox).await,
-                None => self.configure(&name, task),
-            }
+        for (name, task) in wanted.iter().filter(|(name, _)| !fresh.contains_key(*name)) {
+            self.configure(name, task);
         }
+        for (name, handle) in fresh {
+            self.begin(name, handle).await;
+        }
+    }
+
+    /// Ends some tasks orderly, so that another process can run them: they save, and give back what they hold. Returns
+    /// those that are still busy after 2 s; they end when they can. None of them is begun again before the next
+    /// [`Node::apply`].
+    pub async fn release(&mut self, tasks: &[TaskName]) -> Vec<TaskName> {
+        let leavers = tasks.iter().filter_map(|name| self.actors.remove_entry(name)).collect();
+        self.end(leavers).await
     }
 
     /// Who runs and is not wanted, or not in this form.
@@ -143,87 +150,106 @@ impl Node {
                 let same_place = task.framework.blocking == handle.framework.blocking;
                 let same_queue = task.framework.queue == handle.framework.queue;
                 let changed = task.own != handle.own || task.framework != handle.framework;
-                task.kind.path == handle.kind.path && same_place && same_queue && !(changed && handle.has_ended())
+                let same_role = task.role == handle.role;
+                task.kind.path == handle.kind.path
+                    && same_role
+                    && same_place
+                    && same_queue
+                    && !(changed && handle.seat.has_ended())
             })
         };
         self.actors.iter().filter(|(name, handle)| !stays(name, handle)).map(|(name, _)| name.clone()).collect()
     }
 
-    fn switch(&self, table: RoutingTable, fresh: &HashMap<TaskName, Option<Arc<Mailbox<Delivery>>>>) {
-        let old = self.actors.iter().map(|(name, handle)| (name, &handle.mailbox));
-        let mailboxes = old.chain(fresh).filter_map(|(name, mailbox)| Some((name.queue(), mailbox.clone()?)));
-        let switchboard = Switchboard::new(table, mailboxes.collect());
+    fn switch(&self, table: RoutingTable, fresh: &BTreeMap<TaskName, Handle>) {
+        let all = self.actors.iter().chain(fresh);
+        let neighbours = all.filter_map(|(name, handle)| Some((name.queue(), handle.neighbour.clone()?)));
+        let switchboard = Switchboard::new(table, neighbours.collect());
         self.office.switchboard.store(Arc::new(switchboard));
     }
 
-    async fn begin(&mut self, name: TaskName, task: Wanted, mailbox: Option<Arc<Mailbox<Delivery>>>) {
-        let setup = Setup {
+    fn setup(&self, name: &TaskName, task: &Wanted) -> Setup {
+        Setup {
             office: self.office.clone(),
             bell: self.bell.clone(),
             description: self.description.clone(),
             state_dir: self.state_dir.clone(),
             name: name.clone(),
             kind: task.kind,
-            own: task.own,
-            framework: task.framework,
-        };
-        if let Some(mailbox) = &mailbox {
-            self.inlet.serve(name.queue(), setup.settings(), mailbox.clone()).await;
+            own: task.own.clone(),
+            framework: task.framework.clone(),
+            role: task.role,
         }
-        tracing::debug!(task = name.as_str(), "task {name} begins, by {}", setup.kind.path);
-        self.actors.insert(name, Handle::start(setup, mailbox));
     }
 
-    fn configure(&mut self, name: &TaskName, task: Wanted) {
+    async fn begin(&mut self, name: TaskName, handle: Handle) {
+        if handle.role == Role::Home {
+            if let Some(mailbox) = handle.served() {
+                self.inlet.serve(name.queue(), handle.settings(), mailbox.clone()).await;
+            }
+            tracing::debug!(task = name.as_str(), "task {name} begins, by {}", handle.kind.path);
+            handle.seat.start(handle.neighbour.as_ref());
+        }
+        self.actors.insert(name, handle);
+    }
+
+    fn configure(&mut self, name: &TaskName, task: &Wanted) {
         let Some(handle) = self.actors.get_mut(name) else { return };
         if handle.own == task.own && handle.framework == task.framework {
             return;
         }
         tracing::debug!(task = name.as_str(), "task {name} gets a changed config");
-        (handle.own, handle.framework) = (task.own.clone(), task.framework.clone());
-        handle.configure(task.own, task.framework);
+        handle.configure(task.own.clone(), task.framework.clone());
     }
 
     /// Ends actors: the inlet hands them nothing more, they work off what they have, their queues are finished.
-    async fn end(&mut self, mut leavers: Vec<(TaskName, Handle)>) {
-        for (name, handle) in leavers.iter() {
+    /// Returns those that are not done in time.
+    async fn end(&mut self, leavers: Vec<(TaskName, Handle)>) -> Vec<TaskName> {
+        let (until, deadline) = (Instant::now() + WORKING_OFF, Instant::now() + LEAVING);
+        let mut leaving = Vec::new();
+        for (name, handle) in leavers {
             tracing::debug!(task = name.as_str(), "task {name} ends");
-            if handle.mailbox.is_some() {
+            if handle.served().is_some() {
                 self.inlet.pause(name.queue()).await;
             }
-            handle.order(Order::Stop);
+            let actor = handle.leave(&self.office, until);
+            leaving.push(Leaver { served: handle.served().cloned(), name, actor, inlet: self.inlet.clone() });
         }
-        let deadline = Instant::now() + LEAVING;
-        while let Some((name, mut handle)) = leavers.pop() {
-            if tokio::time::timeout_at(deadline, handle.join()).await.is_ok() {
-                if let Some(mailbox) = handle.mailbox {
-                    self.inlet.leave(name.queue(), mailbox).await;
-                }
+        let mut busy = Vec::new();
+        for mut leaver in leaving {
+            if tokio::time::timeout_at(deadline, leaver.ended()).await.is_ok() {
+                leaver.leave_queue().await;
                 continue;
             }
             // A full queue holds up the task that leaves, and nobody else.
-            tracing::error!("{name} was told to end and is still busy; it ends when it can");
-            let inlet = self.inlet.clone();
+            tracing::error!("{0} was told to end and is still busy; it ends when it can", leaver.name);
+            busy.push(leaver.name.clone());
             self.lingering.spawn(async move {
-                handle.join().await;
-                if let Some(mailbox) = handle.mailbox {
-                    inlet.leave(name.queue(), mailbox).await;
-                }
+                leaver.ended().await;
+                leaver.leave_queue().await;
             });
         }
+        busy
     }
 
     /// Sends a line of a channel to `queue`: routed if that is the router's, else appended as it is. Where there is
     /// no room it is dropped: a line must not hold up what it tells about.
     pub fn send_line(&self, queue: &QueueName, line: Map) {
         let message = Message::new(line);
-        if let Destination::Mailbox(_, mailbox) = self.office.switchboard.load().named(queue) {
-            let delivery = Delivery { message, origin: None };
-            if mailbox.status().open < crate::mailbox::CAPACITY && mailbox.push_unbounded(delivery).is_ok() {
-                return;
+        let neighbour = match self.office.switchboard.load().named(queue) {
+            Destination::Neighbour(neighbour) => Some(neighbour),
+            Destination::Transit(_) => None,
+        };
+        match self.office.send(queue, neighbour.as_ref(), &message, &mut Vec::new()) {
+            Ok(Way::Appended) => return,
+            Ok(Way::Memory(there)) => {
+                let delivery = Delivery { message, origin: None };
+                let room = there.mailbox.status().open < crate::mailbox::CAPACITY;
+                if room && there.mailbox.push_unbounded(delivery).is_ok() {
+                    return;
+                }
             }
-        } else if self.office.append(queue, &message, &mut Vec::new()).is_ok() {
-            return;
+            Err(refusal) => tracing::debug!("a line of a channel: {refusal}"),
         }
         self.lost_lines.fetch_add(1, Ordering::Relaxed);
     }
@@ -245,22 +271,23 @@ impl Node {
         let deadline = Instant::now() + patience;
         self.inlet.quiesce().await;
         for handle in self.actors.values() {
-            handle.order(Order::Quiesce);
+            handle.seat.order(Order::Quiesce);
         }
         self.worked_off(deadline).await;
-        for handle in self.actors.values() {
-            handle.order(Order::Stop);
-        }
+        let actors = std::mem::take(&mut self.actors);
+        let leaving: Vec<_> =
+            actors.into_iter().map(|(name, handle)| (name, handle.leave(&self.office, deadline))).collect();
         self.office.give_up_at(deadline);
         let mut orderly = true;
-        for (name, handle) in &mut self.actors {
+        for (name, actor) in leaving {
+            let Some(mut actor) = actor else { continue };
             // Each gets a moment even after the deadline: it may be just about to save.
             let until = deadline.max(Instant::now() + Duration::from_millis(100));
-            match tokio::time::timeout_at(until, handle.join()).await {
+            match tokio::time::timeout_at(until, actor.join()).await {
                 Ok(ended) => orderly &= ended == super::shell::Ended::Orderly,
                 Err(_) => {
                     tracing::error!("{name} did not end within {} s and is given up", patience.as_secs());
-                    handle.abort();
+                    actor.abort();
                     orderly = false;
                 }
             }

@@ -3,18 +3,20 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use super::neighbour::Neighbour;
+use super::process_lane::{ProcessLane, Way};
 use super::switchboard::Switchboard;
 use super::waits::Waits;
 use super::watch::Watch;
 use crate::message::Message;
 use crate::name::{LaneName, QueueName, TaskName};
-use crate::transit::{AppendError, Outgoing, Sender, Transit};
+use crate::transit::{AppendError, Transit};
 
 /// How long a sender waits for room before it looks again: at first about as long as a consumer takes for a
 /// batch, at last short against what a person notices.
@@ -30,7 +32,7 @@ pub(super) struct Office {
     pub(super) waits: Waits,
     /// What this process writes when no stateful task's course decides.
     lane: LaneName,
-    senders: Mutex<HashMap<QueueName, Sender>>,
+    lanes: Mutex<HashMap<QueueName, Arc<ProcessLane>>>,
     /// Set when the process ends and waits for nothing any more.
     giving_up: AtomicBool,
 }
@@ -49,8 +51,8 @@ pub(super) enum PostError {
 impl Office {
     pub(super) fn new(transit: Transit, switchboard: Switchboard, lane: LaneName) -> Self {
         let (switchboard, watch) = (ArcSwap::from_pointee(switchboard), Watch::new());
-        let (senders, giving_up) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
-        Self { transit, switchboard, watch, waits: Waits::default(), lane, senders, giving_up }
+        let (lanes, giving_up) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
+        Self { transit, switchboard, watch, waits: Waits::default(), lane, lanes, giving_up }
     }
 
     /// After `deadline` nobody waits for room.
@@ -62,41 +64,68 @@ impl Office {
         });
     }
 
-    fn sender(&self, queue: &QueueName) -> Result<Sender, AppendError> {
-        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = senders.get(queue) {
-            return Ok(sender.clone());
+    /// The process's own lane in `queue`.
+    fn process_lane(&self, queue: &QueueName) -> Arc<ProcessLane> {
+        let mut lanes = self.lock_lanes();
+        if let Some(lane) = lanes.get(queue) {
+            return lane.clone();
         }
-        let sender = self.transit.sender(queue, &self.lane)?;
-        senders.insert(queue.clone(), sender.clone());
-        Ok(sender)
+        let lane = Arc::new(ProcessLane::new(self.transit.clone(), queue.clone(), self.lane.clone()));
+        lanes.insert(queue.clone(), lane.clone());
+        lane
     }
 
-    /// Appends a message to the process's own lane of `queue`.
+    fn lock_lanes(&self) -> MutexGuard<'_, HashMap<QueueName, Arc<ProcessLane>>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a message to the process's own lane of `queue`, whether or not the queue's task is here.
     pub(super) fn append(
         &self,
         queue: &QueueName,
         message: &Message,
         scratch: &mut Vec<u8>,
     ) -> Result<(), AppendRefusal> {
-        let body = message.encode_to(scratch).map_err(|error| AppendRefusal::Never(error.to_string()))?;
-        let out = Outgoing { stamp: message.stamp(), tag: None, body };
-        self.sender(queue).and_then(|sender| sender.append(&out)).map_err(AppendRefusal::from)
+        self.process_lane(queue).append(message, scratch)
     }
 
-    /// Appends messages from the front of `messages` as far as the queue takes them, looking its lane up once.
-    pub(super) fn append_some(&self, queue: &QueueName, messages: &mut VecDeque<Message>, scratch: &mut Vec<u8>) {
-        let Ok(sender) = self.sender(queue) else { return };
-        while let Some(message) = messages.front() {
-            let Ok(body) = message.encode_to(scratch) else { return };
-            if sender.append(&Outgoing { stamp: message.stamp(), tag: None, body }).is_err() {
-                return;
+    /// Appends a message, or says to which neighbour it goes; `neighbour` is the queue's task, where that is here.
+    pub(super) fn send(
+        &self,
+        queue: &QueueName,
+        neighbour: Option<&Arc<Neighbour>>,
+        message: &Message,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Way, AppendRefusal> {
+        self.process_lane(queue).send(neighbour, message, scratch)
+    }
+
+    /// The same for messages from the front of `messages`, as far as the queue takes them.
+    pub(super) fn send_some(
+        &self,
+        queue: &QueueName,
+        neighbour: Option<&Arc<Neighbour>>,
+        messages: &mut VecDeque<Message>,
+        scratch: &mut Vec<u8>,
+    ) -> Way {
+        self.process_lane(queue).send_some(neighbour, messages, scratch)
+    }
+
+    /// A neighbour leaves and has nothing any more: from now on its messages go to its queue.
+    pub(super) fn leave(&self, neighbour: &Arc<Neighbour>) {
+        let lanes = self.lock_lanes();
+        match lanes.get(&neighbour.task.queue()).cloned() {
+            // One that nobody sent to has no lane; nobody makes one meanwhile.
+            None => neighbour.go(),
+            Some(lane) => {
+                drop(lanes);
+                lane.leave(neighbour);
             }
-            messages.pop_front();
         }
+        neighbour.mailbox.close();
     }
 
-    /// Appends, waiting while the queue is full or the disk refuses; a long wait is reported once.
+    /// Appends as [`Office::append`] does, waiting where there is no room.
     pub(super) async fn append_waiting(
         &self,
         task: &TaskName,
@@ -104,15 +133,39 @@ impl Office {
         message: &Message,
         scratch: &mut Vec<u8>,
     ) -> Result<(), PostError> {
+        self.patiently(task, queue, || self.append(queue, message, scratch)).await.map(Option::unwrap_or_default)
+    }
+
+    /// Sends as [`Office::send`] does, waiting where there is no room.
+    pub(super) async fn send_waiting(
+        &self,
+        task: &TaskName,
+        queue: &QueueName,
+        neighbour: Option<&Arc<Neighbour>>,
+        message: &Message,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Way, PostError> {
+        let sent = self.patiently(task, queue, || self.send(queue, neighbour, message, scratch)).await;
+        sent.map(|way| way.unwrap_or(Way::Appended))
+    }
+
+    /// Tries while the queue is full or the disk refuses; a long wait is reported once. None: the message was
+    /// dropped, as the queue's overflow says.
+    async fn patiently<T>(
+        &self,
+        task: &TaskName,
+        queue: &QueueName,
+        mut attempt: impl FnMut() -> Result<T, AppendRefusal>,
+    ) -> Result<Option<T>, PostError> {
         let [mut pause, longest] = FULL_WAIT;
         let (mut waited, mut reported, mut waiting) = (Duration::ZERO, false, None);
         loop {
-            let reason = match self.append(queue, message, scratch) {
-                Ok(()) => return Ok(()),
+            let reason = match attempt() {
+                Ok(done) => return Ok(Some(done)),
                 Err(AppendRefusal::Never(reason)) => return Err(PostError::Refused(reason)),
                 Err(AppendRefusal::Dropped(reason)) => {
                     tracing::debug!("{reason}");
-                    return Ok(());
+                    return Ok(None);
                 }
                 Err(AppendRefusal::NotNow { reason, fault }) => {
                     waiting.get_or_insert_with(|| self.waits.begin(task, queue));

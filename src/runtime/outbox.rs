@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::dead;
 use super::office::AppendRefusal;
+use super::process_lane::is_finished;
 use super::sent::Sent;
 use crate::config::Delivery;
 use crate::message::{Message, Stamp};
@@ -276,6 +277,15 @@ impl Outbox {
         self.entries.truncate(self.sealed);
         self.snapshot = 0;
         self.bytes = self.entries.iter().map(|entry| entry.kept.body.len()).sum();
+    }
+
+    /// Whether everything that the task ever sent to a queue has been handled.
+    pub(super) fn has_nothing_for(&self, queue: &QueueName) -> bool {
+        let finished = match self.senders.get(queue) {
+            Some(sender) => sender.is_finished(),
+            None => is_finished(&self.transit, queue, &self.lane),
+        };
+        finished && self.entries.iter().rev().all(|entry| entry.kept.queue != *queue)
     }
 
     /// Gives the lanes back.

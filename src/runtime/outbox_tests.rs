@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::dead;
-use super::ledger::{Ledger, Output};
+use super::ledger::{Emitted, Ledger};
 use super::sent::Sent;
+use super::switchboard::Destination;
 use crate::config::Delivery;
 use crate::fields;
 use crate::message::Message;
@@ -87,7 +88,8 @@ impl World {
             let entered = self.ledger.bury(None, dead::letter(&message, "Task", "told to fail"));
             assert!(entered.refused.is_empty());
         } else {
-            self.ledger.enter(None, &[], vec![Output { queue, message }]);
+            let to = Destination::Transit(queue);
+            self.ledger.enter(None, std::iter::once(Emitted { to, message }));
         }
         self.next += 1;
     }

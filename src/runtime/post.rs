@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::dead;
 use super::delivery::{Course, Delivery, Origin};
-use super::ledger::{Entered, Ledger, Listing, Output};
+use super::ledger::{Emitted, Entered, Ledger, Listing, Refused};
+use super::neighbour::Neighbour;
 use super::office::{FULL_REPORT, Office, PostError};
+use super::process_lane::Way;
 use super::switchboard::{Destination, Switchboard};
 use super::waits::{OutputWaits, Waits};
-use crate::mailbox::{Closed, Mailbox};
+use crate::mailbox::Closed;
 use crate::message::{Message, PREVIOUS_SOURCE, SOURCE, Stamp, time_ns};
 use crate::name::{QueueName, TaskName};
 use crate::router::Target;
@@ -119,50 +121,50 @@ impl Post {
     /// Enters the staged copies into the ledger of the course, and hands over what the mailboxes take now.
     fn enter(&mut self, course: &Course, done: Option<&Listing>, letters: Vec<Letter>) {
         let Course::Task(ledger) = course else { return };
-        let (mut copies, mut output) = (Vec::new(), Vec::new());
-        output.extend(letters.iter().map(|Letter { message, reason }| Output {
-            queue: dead::queue(),
-            message: dead::letter(message, self.task.as_str(), reason),
-        }));
-        for run in &mut self.runs[..self.used] {
-            match &run.destination {
-                Destination::Mailbox(task, _) => {
-                    copies.extend(run.messages.iter().map(|message| (task.clone(), message.clone())));
+        let task = self.task.as_str();
+        let letters = letters.iter().map(|Letter { message, reason }| Emitted {
+            to: Destination::Transit(dead::queue()),
+            message: dead::letter(message, task, reason),
+        });
+        let routed = self.runs[..self.used].iter_mut().flat_map(|run| {
+            let to = &run.destination;
+            run.messages.drain(..).map(|message| Emitted { to: to.clone(), message })
+        });
+        let entered = ledger.enter(done, letters.chain(routed));
+        self.take_over(entered);
+        self.push_backlog();
+    }
+
+    /// Puts entered copies where they wait for room.
+    fn take_over(&mut self, mut entered: Entered) {
+        for (neighbour, delivery) in std::mem::take(&mut entered.copies) {
+            let run = match self.runs[..self.used].iter().position(|run| run.destination.leads_to(&neighbour)) {
+                Some(run) => run,
+                None => {
+                    let (target, to) = (Target::Named(neighbour.task.queue()), Destination::Neighbour(neighbour));
+                    begin_run(&mut self.runs, &mut self.used, target, to)
                 }
-                Destination::Transit(queue) => {
-                    let outputs = run.messages.drain(..);
-                    output.extend(outputs.map(|message| Output { queue: queue.clone(), message }));
-                }
-            }
-        }
-        let mut entered = ledger.enter(done, &copies, output);
-        let mut listings = std::mem::take(&mut entered.listings).into_iter();
-        for run in &mut self.runs[..self.used] {
-            for message in run.messages.drain(..) {
-                // A void activation has no listings: its copies are dropped with it.
-                let Some(listing) = listings.next() else { continue };
-                run.batch.push_back(Delivery { message, origin: Some(Origin::Task(listing)) });
-            }
+            };
+            self.runs[run].batch.push_back(delivery);
         }
         self.not_even_dead(entered);
-        self.push_backlog();
     }
 
     /// Hands over what the mailboxes take now.
     pub(super) fn push_backlog(&mut self) {
         let (mut closed, mut full) = (Vec::new(), BTreeMap::new());
         for run in &mut self.runs[..self.used] {
-            let Destination::Mailbox(task, mailbox) = &run.destination else { continue };
+            let Destination::Neighbour(neighbour) = &run.destination else { continue };
             let before = run.batch.len();
-            if mailbox.push(&mut run.batch).is_err() {
-                closed.push((task.queue(), std::mem::take(&mut run.batch)));
+            if neighbour.mailbox.push(&mut run.batch).is_err() {
+                closed.push((neighbour.task.queue(), std::mem::take(&mut run.batch)));
             } else if !run.batch.is_empty() {
-                full.insert(task.queue(), run.batch.len() < before);
+                full.insert(neighbour.task.queue(), run.batch.len() < before);
             }
         }
         self.full.are(&full, &self.office.waits, &self.task);
         for (queue, batch) in closed {
-            batch.into_iter().for_each(|delivery| self.forward(&queue, delivery));
+            batch.into_iter().for_each(|delivery| self.enter_anew(&queue, delivery));
         }
         if self.runs[..self.used].iter().all(|run| run.batch.is_empty()) {
             self.used = 0;
@@ -171,17 +173,19 @@ impl Post {
 
     /// Hands out one message of a record's `pending`, listed again.
     pub(super) fn hand_out(&mut self, ledger: &Arc<Ledger>, task: &TaskName, message: Message) {
-        let destination = self.office.switchboard.load().named(&task.queue());
-        let copies = [(task.clone(), message.clone())];
-        let listing = ledger.enter(None, &copies, Vec::new()).listings.pop();
-        let delivery = Delivery { message, origin: listing.map(Origin::Task) };
-        let refused = match destination {
-            Destination::Mailbox(_, mailbox) => mailbox.push_unbounded(delivery).err(),
-            Destination::Transit(_) => Some(delivery),
-        };
-        if let Some(delivery) = refused {
-            self.forward(&task.queue(), delivery);
+        let to = self.office.switchboard.load().named(&task.queue());
+        let entered = ledger.enter(None, std::iter::once(Emitted { to, message }));
+        self.hand_over(entered);
+    }
+
+    /// Pushes entered copies whatever the bound: a record lists no more than once found room.
+    fn hand_over(&mut self, mut entered: Entered) {
+        for (neighbour, delivery) in std::mem::take(&mut entered.copies) {
+            if let Err(delivery) = neighbour.mailbox.push_unbounded(delivery) {
+                self.enter_anew(&neighbour.task.queue(), delivery);
+            }
         }
+        self.not_even_dead(entered);
     }
 
     /// After a rollback: what was listed since is void.
@@ -192,33 +196,39 @@ impl Post {
         }
     }
 
-    /// Copies that a task had not handled when it left go on to its queue. What does not get there before the process
-    /// ends is handed out again at the next start, unless it lived in memory alone: that is said.
+    /// Copies that a task had not handled when it left go on to its queue, before all that is sent there from now on.
+    /// What it took from that queue is still there. What does not get there before the process ends is handed out
+    /// again at the next start, unless it lived in memory alone: that is said.
     pub(super) async fn send_on(&mut self, queue: &QueueName, left: VecDeque<Delivery>) {
-        for delivery in left {
-            if matches!(delivery.origin, Some(Origin::Task(_))) {
-                self.forward(queue, delivery);
-                continue;
-            }
-            match self.append(queue, &delivery.message, &Course::Process).await {
-                Ok(()) => delivery.origin.into_iter().for_each(Origin::done),
-                Err(error) => tracing::error!(task = self.task.as_str(), "{error}: {}", delivery.message),
+        for Delivery { message, origin } in left {
+            match origin {
+                Some(Origin::Input(_)) => {}
+                Some(Origin::Task(listing)) => {
+                    if let Err(reason) = listing.ledger().send_on(&listing, queue, &message) {
+                        self.refuse(queue, &message, &reason);
+                    }
+                }
+                copy => match self.office.append_waiting(&self.task, queue, &message, &mut self.scratch).await {
+                    Ok(()) => copy.into_iter().for_each(Origin::done),
+                    Err(PostError::Refused(reason)) => self.refuse(queue, &message, &reason),
+                    Err(error) => tracing::error!(task = self.task.as_str(), "{error}: {message}"),
+                },
             }
         }
     }
 
-    /// A listed copy whose task has left goes on to the task's queue.
-    fn forward(&mut self, queue: &QueueName, Delivery { message, origin }: Delivery) {
+    /// A listed copy whose task has left is entered again, and goes where that task is now.
+    fn enter_anew(&mut self, queue: &QueueName, Delivery { message, origin }: Delivery) {
         let Some(Origin::Task(listing)) = origin else { return };
-        let output = Output { queue: queue.clone(), message };
-        let entered = listing.ledger().enter(Some(&listing), &[], vec![output]);
-        self.not_even_dead(entered);
+        let to = Destination::Transit(queue.clone());
+        let entered = listing.ledger().enter(Some(&listing), std::iter::once(Emitted { to, message }));
+        self.take_over(entered);
     }
 
     /// What not even `dead` takes is printed, so that it can be found in the log.
     pub(super) fn not_even_dead(&self, entered: Entered) {
-        for (output, reason) in entered.refused {
-            self.refuse(&output.queue, &output.message, &reason);
+        for Refused { queue, message, reason } in entered.refused {
+            self.refuse(&queue, &message, &reason);
         }
     }
 
@@ -233,8 +243,8 @@ impl Post {
         for number in 0..std::mem::take(&mut self.used) {
             let mut messages = std::mem::take(&mut self.runs[number].messages);
             let sent = match self.runs[number].destination.clone() {
-                Destination::Mailbox(task, mailbox) => self.push(number, &task, &mailbox, &mut messages, course).await,
-                Destination::Transit(queue) => self.append_all(&queue, &mut messages, course).await,
+                Destination::Neighbour(neighbour) => self.push(number, &neighbour, &mut messages, course).await,
+                Destination::Transit(queue) => self.send_all(&queue, None, &mut messages, course).await,
             };
             messages.clear();
             self.runs[number].messages = messages;
@@ -246,49 +256,61 @@ impl Post {
     async fn push(
         &mut self,
         number: usize,
-        task: &TaskName,
-        mailbox: &Mailbox<Delivery>,
+        neighbour: &Arc<Neighbour>,
         messages: &mut VecDeque<Message>,
         course: &Course,
     ) -> Result<(), PostError> {
-        let batch = &mut self.runs[number].batch;
-        let origin = || if let Course::Queue(token) = course { Some(Origin::Queue(token.copy())) } else { None };
-        batch.extend(messages.drain(..).map(|message| Delivery { message, origin: origin() }));
-        if push_all(&self.office.waits, &self.task, task, mailbox, batch).await.is_ok() {
-            return Ok(());
-        }
-        // The task has left: its copies go to its queue.
-        for delivery in std::mem::take(batch) {
-            Box::pin(self.append(&task.queue(), &delivery.message, course)).await?;
-            if let Some(origin) = delivery.origin {
-                origin.done();
+        if neighbour.is_open() {
+            let batch = &mut self.runs[number].batch;
+            batch.extend(messages.drain(..).map(|message| course.delivery(message)));
+            if push_all(&self.office.waits, &self.task, neighbour, batch).await.is_ok() {
+                return Ok(());
             }
+            let left = std::mem::take(batch);
+            self.take_back(&neighbour.task.queue(), left, messages);
         }
-        Ok(())
+        Box::pin(self.send_all(&neighbour.task.queue(), Some(neighbour), messages, course)).await
     }
 
-    async fn append_all(
+    /// Sends messages by the process's lane, or to whom that leads; `neighbour` is the queue's task, where it is here.
+    async fn send_all(
         &mut self,
         queue: &QueueName,
+        neighbour: Option<&Arc<Neighbour>>,
         messages: &mut VecDeque<Message>,
         course: &Course,
     ) -> Result<(), PostError> {
+        debug_assert!(!matches!(course, Course::Task(_)), "a stateful task's output goes through its ledger");
         loop {
-            self.office.append_some(queue, messages, &mut self.scratch);
+            if let Way::Memory(there) = self.office.send_some(queue, neighbour, messages, &mut self.scratch) {
+                let mut batch = messages.drain(..).map(|message| course.delivery(message)).collect();
+                if push_all(&self.office.waits, &self.task, &there, &mut batch).await.is_ok() {
+                    return Ok(());
+                }
+                self.take_back(queue, batch, messages);
+                continue;
+            }
             // What is refused is tried again by itself: it waits, or it is told why.
-            let Some(message) = messages.pop_front() else { return Ok(()) };
-            Box::pin(self.append(queue, &message, course)).await?;
+            let Some(message) = messages.front() else { return Ok(()) };
+            match Box::pin(self.office.send_waiting(&self.task, queue, neighbour, message, &mut self.scratch)).await {
+                Ok(Way::Memory(_)) => continue,
+                Ok(Way::Appended) => {}
+                Err(PostError::Refused(reason)) => self.refuse(queue, message, &reason),
+                Err(error) => return Err(error),
+            }
+            messages.pop_front();
         }
     }
 
-    async fn append(&mut self, queue: &QueueName, message: &Message, course: &Course) -> Result<(), PostError> {
-        debug_assert!(!matches!(course, Course::Task(_)), "a stateful task's output goes through its ledger");
-        match self.office.append_waiting(&self.task, queue, message, &mut self.scratch).await {
-            Err(PostError::Refused(reason)) => {
-                self.refuse(queue, message, &reason);
-                Ok(())
+    /// The task has left before it took these. Their origins are done with: the activation under way holds its own.
+    fn take_back(&mut self, queue: &QueueName, left: VecDeque<Delivery>, messages: &mut VecDeque<Message>) {
+        for delivery in left.into_iter().rev() {
+            if let Some(Origin::Task(_)) = &delivery.origin {
+                self.enter_anew(queue, delivery);
+                continue;
             }
-            outcome => outcome,
+            messages.push_front(delivery.message);
+            delivery.origin.into_iter().for_each(Origin::done);
         }
     }
 
@@ -308,6 +330,10 @@ fn find_or_begin_run(runs: &mut Vec<Run>, used: &mut usize, target: Target, swit
         runs[run].target = target;
         return run;
     }
+    begin_run(runs, used, target, destination)
+}
+
+fn begin_run(runs: &mut Vec<Run>, used: &mut usize, target: Target, destination: Destination) -> usize {
     match runs.get_mut(*used) {
         Some(run) => (run.target, run.destination) = (target, destination),
         None => runs.push(Run { target, destination, messages: VecDeque::new(), batch: VecDeque::new() }),
@@ -320,25 +346,20 @@ fn find_or_begin_run(runs: &mut Vec<Run>, used: &mut usize, target: Target, swit
 async fn push_all(
     waits: &Waits,
     from: &TaskName,
-    to: &TaskName,
-    mailbox: &Mailbox<Delivery>,
+    to: &Neighbour,
     batch: &mut VecDeque<Delivery>,
 ) -> Result<(), Closed> {
-    mailbox.push(batch)?;
+    to.mailbox.push(batch)?;
     if batch.is_empty() {
         return Ok(());
     }
     // Waiting is the exception: an actor holds no room for it.
-    let _waiting = waits.begin(from, &to.queue());
-    Box::pin(push_waiting(from, to, mailbox, batch)).await
+    let _waiting = waits.begin(from, &to.task.queue());
+    Box::pin(push_waiting(from, to, batch)).await
 }
 
-async fn push_waiting(
-    from: &TaskName,
-    to: &TaskName,
-    mailbox: &Mailbox<Delivery>,
-    batch: &mut VecDeque<Delivery>,
-) -> Result<(), Closed> {
+async fn push_waiting(from: &TaskName, to: &Neighbour, batch: &mut VecDeque<Delivery>) -> Result<(), Closed> {
+    let Neighbour { task: to, mailbox, .. } = to;
     // What was pushed before the time was up stays pushed.
     if let Ok(pushed) = tokio::time::timeout(FULL_REPORT, mailbox.push_all(batch)).await {
         return pushed;

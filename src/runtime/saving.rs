@@ -7,14 +7,16 @@ use tokio::time::Instant;
 
 use super::commit::Safe;
 use super::delivery::Course;
-use super::durable::{Durable, OpenError, Opening, RETRY};
+use super::durable::{Durable, OpenError, Opening};
 use super::handle::Order;
 use super::office::AppendRefusal;
 use super::outbox::Appended;
+use super::patience::Patience;
 use super::shell::{Ended, Shell, Source};
 use crate::message::Message;
 use crate::sdk::CommitRequest;
 use crate::store::{Record, StoreError};
+use crate::transit::Error;
 use crate::value::Map;
 
 /// The first state of a task by its config, as text.
@@ -30,9 +32,12 @@ impl Shell {
         if !self.is_stateful() {
             return Ok(None);
         }
+        let mut patience = Patience::default();
         loop {
             match self.try_open(first) {
                 Ok(state) => return Ok(Some(state)),
+                // A task on its way from one process to another is given back in a moment.
+                Err(OpenError::Owned(_) | OpenError::Queue(Error::ConsumedBy { .. })) if !patience.is_long() => {}
                 Err(OpenError::Owned(reason)) => self.fault(format!("waits: another process runs it ({reason})")),
                 Err(OpenError::Queue(error)) => self.fault(format!("waits: {error}")),
                 Err(error) => return Err(self.failed(&format!("not started: {error}"))),
@@ -45,9 +50,9 @@ impl Shell {
                         self.take_config();
                     }
                     Some(Order::Quiesce) => self.quiet = true,
-                    Some(Order::Stop) | None => return Err(Ended::Orderly),
+                    Some(Order::Stop { .. }) | None => return Err(Ended::Orderly),
                 },
-                () = tokio::time::sleep(RETRY) => {}
+                () = tokio::time::sleep(patience.pause()) => {}
             }
         }
     }
@@ -218,11 +223,8 @@ impl Shell {
 
     /// Ends the actor: saves, writes through to the disk, gives everything back.
     pub(super) async fn close(mut self: Box<Self>, state: Result<String, String>) -> Ended {
-        if let Source::Mailbox(mailbox, _) = &self.source {
-            // What came after its last look goes to its queue, as what comes from now on does.
-            let left = mailbox.close();
-            self.post.send_on(&self.setup.name.queue(), left).await;
-            return Ended::Orderly;
+        if !self.is_stateful() {
+            return self.leave().await;
         }
         let outcome = match state {
             Ok(_) if self.spoiled => {
@@ -246,6 +248,23 @@ impl Shell {
             Ok(()) => Ended::Orderly,
             Err(reason) => self.failed(&reason),
         }
+    }
+
+    /// A stateless task leaves: what it has not handled goes to its queue, as what comes from now on does.
+    async fn leave(&mut self) -> Ended {
+        let Source::Mailbox(neighbour, batch) = &mut self.source else { return Ended::Orderly };
+        let (neighbour, mut left) = (neighbour.clone(), std::mem::take(batch));
+        let queue = self.setup.name.queue();
+        // Senders wait meanwhile, so that what they send next comes behind it.
+        neighbour.mailbox.refuse();
+        loop {
+            self.post.send_on(&queue, std::mem::take(&mut left)).await;
+            if !neighbour.mailbox.take(&mut left) {
+                break;
+            }
+        }
+        self.setup.office.leave(&neighbour);
+        Ended::Orderly
     }
 
     /// Ends the actor with a fault.

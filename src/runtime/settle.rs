@@ -92,7 +92,8 @@ impl Shell {
     /// Sends what an activation emitted and finishes its input; never a panic, so always false.
     async fn send(&mut self, input: Option<Input>, core: &mut Core) -> bool {
         let now = Instant::now();
-        for request in core.timers.drain(..).filter(|_| !self.quiet) {
+        let no_timers = self.quiet || self.is_copy();
+        for request in core.timers.drain(..).filter(|_| !no_timers) {
             self.timers.apply(request, now);
         }
         let course = self.course(input.as_ref());

@@ -19,7 +19,8 @@ use super::commit::Safe;
 use super::dead;
 use super::delivery::{Delivery, Origin};
 use super::durable::{Durable, Place};
-use super::handle::{Changed, Counters, Order, Setup};
+use super::handle::{Changed, Counters, Order, Role, Setup};
+use super::neighbour::Neighbour;
 use super::post::Post;
 use super::timers::Timers;
 use super::waits::OutputWaits;
@@ -48,7 +49,8 @@ pub(crate) struct Shell {
     pub(super) post: Post,
     pub(super) timers: Timers,
     pub(super) quiet: bool,
-    stopping: bool,
+    /// Told to end: what is in memory is worked off until then.
+    stopping: Option<Instant>,
     until_look: u32,
     /// Something that an activation emitted could not be sent: no record may count its input.
     pub(super) spoiled: bool,
@@ -67,7 +69,7 @@ pub(crate) struct Shell {
 /// Where input comes from.
 pub(super) enum Source {
     /// A stateless task's mailbox, and what was taken from it.
-    Mailbox(Arc<Mailbox<Delivery>>, VecDeque<Delivery>),
+    Mailbox(Arc<Neighbour>, VecDeque<Delivery>),
     /// A stateful task's queue and records; nothing until it is opened.
     Durable(Option<Box<Durable>>),
 }
@@ -129,7 +131,7 @@ impl Shell {
             post,
             timers,
             quiet: false,
-            stopping: false,
+            stopping: None,
             until_look: 0,
             spoiled: false,
             commit_first: false,
@@ -155,6 +157,11 @@ impl Shell {
 
     pub(super) fn is_stateful(&self) -> bool {
         matches!(self.source, Source::Durable(_))
+    }
+
+    /// Whether the task's home is another process.
+    pub(super) fn is_copy(&self) -> bool {
+        self.setup.role == Role::Copy
     }
 
     pub(super) fn durable(&mut self) -> Option<&mut Durable> {
@@ -193,7 +200,7 @@ impl Shell {
             let held_up = self.held_up();
             match if held_up { None } else { self.take() } {
                 Some(input) => return Work::Message(input),
-                None if self.stopping && !held_up => return Work::Stop,
+                None if self.stopping.is_some() && !held_up => return Work::Stop,
                 None => {
                     self.until_look = 0;
                     if let Some(work) = self.wait().await {
@@ -216,7 +223,12 @@ impl Shell {
         if let Some(work) = self.commit_if_due(now) {
             return Some(work);
         }
-        if self.held_up() { None } else { self.timers.due(now).map(Work::Tick) }
+        if self.held_up() {
+            return None;
+        }
+        // The rest goes to its queue.
+        let too_long = self.stopping.is_some_and(|until| now >= until);
+        if too_long { Some(Work::Stop) } else { self.timers.due(now).map(Work::Tick) }
     }
 
     /// Whether what was emitted must find room first. Meanwhile orders and commits go on.
@@ -247,8 +259,8 @@ impl Shell {
                 self.quiet = true;
                 None
             }
-            Order::Stop => {
-                self.stopping = true;
+            Order::Stop { until } => {
+                self.stopping = Some(until);
                 // What a queue holds is still there at the next start; what a mailbox holds is worked off.
                 self.is_stateful().then_some(Work::Stop)
             }
@@ -267,8 +279,8 @@ impl Shell {
     /// The next input that is at hand.
     fn take(&mut self) -> Option<Input> {
         match &mut self.source {
-            Source::Mailbox(mailbox, batch) => loop {
-                if batch.is_empty() && !mailbox.take(batch) {
+            Source::Mailbox(neighbour, batch) => loop {
+                if batch.is_empty() && !neighbour.mailbox.take(batch) {
                     return None;
                 }
                 let Delivery { message, origin } = batch.pop_front()?;
@@ -327,13 +339,13 @@ impl Shell {
         let takes_nothing = self.takes_nothing();
         self.counters.idle.store(true, Ordering::Release);
         let event = match &mut self.source {
-            Source::Mailbox(mailbox, _) => wait_for_mail(mailbox, &mut self.orders, deadline).await,
+            Source::Mailbox(neighbour, _) => wait_for_mail(&neighbour.mailbox, &mut self.orders, deadline).await,
             Source::Durable(Some(durable)) => durable.wait(&mut self.orders, deadline, takes_nothing).await,
             Source::Durable(None) => Event::Order(self.orders.recv().await),
         };
         self.counters.idle.store(false, Ordering::Release);
         match event {
-            Event::Order(order) => self.obey(order.unwrap_or(Order::Stop)),
+            Event::Order(order) => self.obey(order.unwrap_or_else(|| Order::Stop { until: Instant::now() })),
             Event::Written(outcome) => {
                 self.after_write(outcome);
                 None
@@ -376,8 +388,8 @@ impl Shell {
 impl Drop for Shell {
     /// However an actor ends, nobody waits for room in its mailbox any more: its messages go to its queue.
     fn drop(&mut self) {
-        if let Source::Mailbox(mailbox, _) = &self.source {
-            mailbox.close();
+        if let Source::Mailbox(neighbour, _) = &self.source {
+            self.setup.office.leave(neighbour);
         }
     }
 }

@@ -1,13 +1,12 @@
-//! Where messages go: the routing table, and which queues are mailboxes of this process.
+//! Where messages go: the routing table, and which queues belong to neighbours: stateless tasks of this process.
 //!
 //! Immutable, built anew at every change of the config and swapped whole; a reader never waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::delivery::Delivery;
-use crate::mailbox::Mailbox;
-use crate::name::{QueueName, TaskName};
+use super::neighbour::Neighbour;
+use crate::name::QueueName;
 use crate::router::{QueueIndex, RoutingTable};
 
 /// The routes, resolved.
@@ -15,14 +14,14 @@ pub(super) struct Switchboard {
     table: RoutingTable,
     /// By the table's index of queues.
     known: Vec<Destination>,
-    mailboxes: HashMap<QueueName, Arc<Mailbox<Delivery>>>,
+    neighbours: HashMap<QueueName, Arc<Neighbour>>,
 }
 
 /// Where copies for a queue go.
 #[derive(Clone)]
 pub(super) enum Destination {
     /// To a stateless task of this process.
-    Mailbox(TaskName, Arc<Mailbox<Delivery>>),
+    Neighbour(Arc<Neighbour>),
     /// To a queue of the transit.
     Transit(QueueName),
 }
@@ -31,15 +30,20 @@ impl Destination {
     /// The queue that stands for it.
     pub(super) fn queue(&self) -> QueueName {
         match self {
-            Self::Mailbox(task, _) => task.queue(),
+            Self::Neighbour(neighbour) => neighbour.task.queue(),
             Self::Transit(queue) => queue.clone(),
         }
+    }
+
+    /// Whether it is this neighbour.
+    pub(super) fn leads_to(&self, neighbour: &Arc<Neighbour>) -> bool {
+        matches!(self, Self::Neighbour(this) if Arc::ptr_eq(this, neighbour))
     }
 
     /// Whether copies for both go the same way.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Mailbox(_, one), Self::Mailbox(_, other)) => Arc::ptr_eq(one, other),
+            (Self::Neighbour(one), Self::Neighbour(other)) => Arc::ptr_eq(one, other),
             (Self::Transit(one), Self::Transit(other)) => one == other,
             _ => false,
         }
@@ -47,14 +51,14 @@ impl Destination {
 }
 
 impl Switchboard {
-    pub(super) fn new(table: RoutingTable, mailboxes: HashMap<QueueName, Arc<Mailbox<Delivery>>>) -> Self {
-        let known = table.queues().iter().map(|queue| Self::look_up(&mailboxes, queue)).collect();
-        Self { table, known, mailboxes }
+    pub(super) fn new(table: RoutingTable, neighbours: HashMap<QueueName, Arc<Neighbour>>) -> Self {
+        let known = table.queues().iter().map(|queue| Self::look_up(&neighbours, queue)).collect();
+        Self { table, known, neighbours }
     }
 
-    fn look_up(mailboxes: &HashMap<QueueName, Arc<Mailbox<Delivery>>>, queue: &QueueName) -> Destination {
-        match mailboxes.get(queue) {
-            Some(mailbox) => Destination::Mailbox(queue.task(), mailbox.clone()),
+    fn look_up(neighbours: &HashMap<QueueName, Arc<Neighbour>>, queue: &QueueName) -> Destination {
+        match neighbours.get(queue) {
+            Some(neighbour) => Destination::Neighbour(neighbour.clone()),
             None => Destination::Transit(queue.clone()),
         }
     }
@@ -68,6 +72,6 @@ impl Switchboard {
     }
 
     pub(super) fn named(&self, queue: &QueueName) -> Destination {
-        Self::look_up(&self.mailboxes, queue)
+        Self::look_up(&self.neighbours, queue)
     }
 }

@@ -131,6 +131,11 @@ impl LaneWriter {
         self.mark
     }
 
+    /// Whether nothing of the lane waits to be handled.
+    pub(super) fn is_finished(&self) -> bool {
+        self.slot().held().position == 0
+    }
+
     /// Appends a record, and rings for the consumer if it sleeps.
     #[inline]
     pub(super) fn append(&mut self, transit: &Inner, out: &Outgoing<'_>) -> Result<(), Stop> {

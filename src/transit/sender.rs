@@ -75,6 +75,13 @@ impl Sender {
         &self.shared.lane
     }
 
+    /// Whether all that was ever appended to this lane is finished, or was dropped. Two looks at mapped memory: it may
+    /// be asked before each message.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.shared.writer().is_finished()
+    }
+
     /// How far the lane is written: position in bytes, and messages.
     #[must_use]
     pub fn written(&self) -> (u64, u64) {

@@ -51,6 +51,14 @@ pub struct LaneStatus {
     pub lost: u64,
 }
 
+impl LaneStatus {
+    /// Whether nothing of the lane waits to be handled.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.bytes == 0
+    }
+}
+
 pub(super) fn look(queue: &Queue) -> Result<QueueStatus, Error> {
     let lanes: Vec<_> = (0..queue.index.slots()).filter_map(|at| lane(queue, at)).collect();
     let consumed = queue.consumed.load(Ordering::Relaxed) || queue.is_locked_elsewhere(CONSUME)?;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use multimodule::config::Framework;
 use multimodule::name::{QueueName, TaskName};
 use multimodule::router::RoutingTable;
-use multimodule::runtime::{Node, NodeOptions, Registry, Wanted};
+use multimodule::runtime::{Node, NodeOptions, Registry, Role, Wanted};
 use multimodule::sdk::{Context, Deserialize, Map, Message, Result, Serialize, Task};
 use multimodule::transit::Transit;
 use nix::sys::signal::{Signal, kill};
@@ -161,7 +161,7 @@ fn tasks(count: usize) -> Result<(f64, f64)> {
         let registry = Registry::new().with::<Idler>("Idler")?;
         let kind = registry.resolve(&TaskName::new("Idler")?, &[]).ok_or("it was registered above")?;
         let (own, framework) = (Arc::new(Map::new()), Arc::new(Framework::default()));
-        let wanted = Wanted { kind, own, framework };
+        let wanted = Wanted { kind, own, framework, role: Role::Home };
         let task = |n| Ok((TaskName::new(format!("Idler{n}"))?, wanted.clone()));
         node.apply((0..count).map(task).collect::<Result<_>>()?, RoutingTable::default()).await;
         while TICKS.load(Ordering::Relaxed) < count as u64 {
@@ -179,7 +179,7 @@ fn options(place: &Path) -> Result<NodeOptions> {
         state_dir: place.to_owned(),
         process: TaskName::new("bench")?,
         description: "bench".to_owned(),
-        control_queue: QueueName::new("control")?,
+        control_queue: Some(QueueName::new("control")?),
     })
 }
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use multimodule::config::Framework;
 use multimodule::name::{QueueName, TaskName};
 use multimodule::router::RoutingTable;
-use multimodule::runtime::{Node, NodeOptions, Registry, Wanted};
+use multimodule::runtime::{Node, NodeOptions, Registry, Role, Wanted};
 use multimodule::sdk::{Context, Deserialize, Map, Message, Result, Serialize, Task, View, fields};
 use multimodule::transit::Transit;
 use multimodule::value::Value;
@@ -170,7 +170,7 @@ fn ours(sink: &str, window: Duration) -> Result<f64> {
             state_dir: place.path().to_owned(),
             process: TaskName::new("bench")?,
             description: "bench".to_owned(),
-            control_queue: QueueName::new("control")?,
+            control_queue: Some(QueueName::new("control")?),
         };
         let (mut node, _inbox) = Node::start(options).await?;
         let table = RoutingTable::compile(&routes()).map_err(|_| "the routes of this bench are sound")?;
@@ -197,7 +197,10 @@ fn tasks(sink: &str) -> Result<BTreeMap<TaskName, Wanted>> {
     let task = |name| {
         let name = TaskName::new(name)?;
         let kind = registry.resolve(&name, &[]).ok_or("it was registered above")?;
-        Ok((name, Wanted { kind, own: Arc::new(Map::new()), framework: Arc::new(Framework::default()) }))
+        Ok((
+            name,
+            Wanted { kind, own: Arc::new(Map::new()), framework: Arc::new(Framework::default()), role: Role::Home },
+        ))
     };
     ["Source", "Sink"].into_iter().map(task).collect()
 }

@@ -9,7 +9,7 @@ use multimodule::fields;
 use multimodule::message::{Message, Stamp};
 use multimodule::name::{LaneName, QueueName, TaskName};
 use multimodule::router::RoutingTable;
-use multimodule::runtime::{Node, NodeOptions, Registry, Wanted};
+use multimodule::runtime::{Node, NodeOptions, Registry, Role, Wanted};
 use multimodule::sdk::{Context, Deserialize, Result, Serialize, Task, View};
 use multimodule::transit::{Bell, Consumer, Outgoing, Reader, Transit};
 use tokio::sync::{Semaphore, mpsc};

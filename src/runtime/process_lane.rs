@@ -1,0 +1,129 @@
+//! The process's own lane in one queue, and whether messages for it take the way through memory instead.
+//!
+//! ```text
+//!   Transit ──a neighbour is there, and the lane is finished──► Memory(neighbour) ──it leaves──► Transit
+//! ```
+//!
+//! Invariant: of the messages that this process sends to a queue by this lane, none is in memory while another waits
+//! in the lane: the look at the lane, the append and each change of the way are steps under one lock. What a
+//! neighbour that leaves had not handled goes to the lane before the way changes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::neighbour::Neighbour;
+use super::office::AppendRefusal;
+use crate::message::Message;
+use crate::name::{LaneName, QueueName};
+use crate::transit::{AppendError, Outgoing, Sender, Transit};
+
+/// The lane.
+pub(super) struct ProcessLane {
+    transit: Transit,
+    queue: QueueName,
+    name: LaneName,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sender: Option<Sender>,
+    memory: Option<Arc<Neighbour>>,
+}
+
+/// Which way a message goes.
+pub(super) enum Way {
+    /// It was appended.
+    Appended,
+    /// It goes to this neighbour's mailbox.
+    Memory(Arc<Neighbour>),
+}
+
+impl ProcessLane {
+    pub(super) fn new(transit: Transit, queue: QueueName, name: LaneName) -> Self {
+        Self { transit, queue, name, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a message, unless memory is the way; `neighbour` is the task of this queue, where it is here.
+    pub(super) fn send(
+        &self,
+        neighbour: Option<&Arc<Neighbour>>,
+        message: &Message,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Way, AppendRefusal> {
+        let mut state = self.lock();
+        match self.memory(&mut state, neighbour) {
+            Some(there) => Ok(Way::Memory(there)),
+            None => self.append_to(&mut state, message, scratch).map(|()| Way::Appended),
+        }
+    }
+
+    /// The same for messages from the front of `messages`, as far as the queue takes them.
+    pub(super) fn send_some(
+        &self,
+        neighbour: Option<&Arc<Neighbour>>,
+        messages: &mut VecDeque<Message>,
+        scratch: &mut Vec<u8>,
+    ) -> Way {
+        let mut state = self.lock();
+        if let Some(there) = self.memory(&mut state, neighbour) {
+            return Way::Memory(there);
+        }
+        while let Some(message) = messages.front()
+            && self.append_to(&mut state, message, scratch).is_ok()
+        {
+            messages.pop_front();
+        }
+        Way::Appended
+    }
+
+    /// Appends whatever the way: what a neighbour that leaves could not handle comes before all that follows.
+    pub(super) fn append(&self, message: &Message, scratch: &mut Vec<u8>) -> Result<(), AppendRefusal> {
+        self.append_to(&mut self.lock(), message, scratch)
+    }
+
+    /// A neighbour leaves, and has nothing any more.
+    pub(super) fn leave(&self, neighbour: &Arc<Neighbour>) {
+        let mut state = self.lock();
+        state.memory.take_if(|there| Arc::ptr_eq(there, neighbour));
+        neighbour.go();
+    }
+
+    fn memory(&self, state: &mut State, neighbour: Option<&Arc<Neighbour>>) -> Option<Arc<Neighbour>> {
+        if state.memory.is_none() {
+            let neighbour = neighbour.filter(|neighbour| !neighbour.is_gone())?;
+            if !self.is_finished(state.sender.as_ref()) || !neighbour.wake() {
+                return None;
+            }
+            neighbour.open();
+            state.memory = Some(neighbour.clone());
+        }
+        state.memory.clone()
+    }
+
+    fn is_finished(&self, sender: Option<&Sender>) -> bool {
+        match sender {
+            Some(sender) => sender.is_finished(),
+            None => is_finished(&self.transit, &self.queue, &self.name),
+        }
+    }
+
+    fn append_to(&self, state: &mut State, message: &Message, scratch: &mut Vec<u8>) -> Result<(), AppendRefusal> {
+        let body = message.encode_to(scratch).map_err(|error| AppendRefusal::Never(error.to_string()))?;
+        let out = Outgoing { stamp: message.stamp(), tag: None, body };
+        let sender = match &mut state.sender {
+            Some(sender) => sender,
+            empty => empty.insert(self.transit.sender(&self.queue, &self.name).map_err(AppendError::from)?),
+        };
+        Ok(sender.append(&out)?)
+    }
+}
+
+/// Whether a lane that is not open here holds nothing to be handled. One that cannot be looked at may hold something.
+pub(super) fn is_finished(transit: &Transit, queue: &QueueName, lane: &LaneName) -> bool {
+    transit.lane_counts(queue, lane).is_ok_and(|lane| lane.is_none_or(|lane| lane.is_finished()))
+}
