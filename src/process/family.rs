@@ -103,12 +103,17 @@ fn listed_children(pid: u32) -> Result<Vec<ProcessStat>, FileError> {
 fn is_marked(pid: u32, nonce: &Nonce) -> bool {
     let ours = std::fs::metadata(format!("/proc/{pid}"))
         .is_ok_and(|metadata| metadata.uid() == nix::unistd::Uid::effective().as_raw());
+    ours && environment(pid).is_ok_and(|bytes| has_mark(&bytes, nonce))
+}
+
+/// Whether an environment holds the mark `nonce`.
+pub(super) fn has_mark(environment: &[u8], nonce: &Nonce) -> bool {
     let mark = format!("{NONCE_VARIABLE}={nonce}");
-    ours && environment(pid).is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()))
+    environment.split(|byte| *byte == 0).any(|one| one == mark.as_bytes())
 }
 
 /// The environment with which its program was started: at most what the kernel takes at its largest, 6 MiB.
-fn environment(pid: u32) -> io::Result<Vec<u8>> {
+pub(super) fn environment(pid: u32) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(format!("/proc/{pid}/environ"))?.take(6 << 20).read_to_end(&mut bytes)?;
     Ok(bytes)
