@@ -20,6 +20,7 @@ use multimodule::supervisor::{Launch, Program};
 use tokio::time::timeout;
 
 use crate::daemon::DaemonBuilder;
+use crate::mill::Mill;
 use crate::rough_tasks::{Pulse, misbehave};
 use crate::world::World;
 
@@ -87,7 +88,7 @@ fn this_program_can_be_a_daemon() {
 /// All tasks of the specs.
 fn registry() -> Registry {
     let tasks = Registry::new().with::<Echo>("Echo").unwrap().with::<Echo>("Second").unwrap();
-    let tasks = tasks.with::<Pulse>("Pulse").unwrap();
+    let tasks = tasks.with::<Pulse>("Pulse").unwrap().with::<Mill>("Mill").unwrap();
     let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"];
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
     let names = counters.into_iter().map(str::to_owned).chain(numbered);
