@@ -16,12 +16,12 @@ use super::reload::Daemon;
 use super::running_conf::{read_running_conf, write_running_conf};
 use super::share::{Process, cpus};
 use crate::config::{QueueSettings, RestartSettings, RestartWhen, RunningConfig};
-use crate::name::TaskName;
+use crate::name::{QueueName, TaskName};
 use crate::restart::{Backoff, Budget, Policy, When};
 use crate::router::RoutingTable;
 use crate::runtime::{Wanted, queue_settings};
 use crate::supervisor::Spec;
-use crate::task::{Move, Place, Placed, Placement, worker_name};
+use crate::task::{Move, Place, Placed, Placement, pool_of, worker_name};
 use crate::value::Map;
 
 impl Daemon {
@@ -33,10 +33,26 @@ impl Daemon {
         }
         self.bound_queues(assembly);
         self.spread(assembly, &effective, BTreeSet::new()).await?;
+        let left = self.left_by_workers(&assembly.placement);
+        self.node.dissolve_pools(left.into_iter());
         self.supervisor.want(&specs(assembly)).await;
         self.removed(&assembly.placement);
         self.placement = assembly.placement.clone();
         Ok(())
+    }
+
+    /// The tasks that are no pools any more, and whose workers have left something.
+    fn left_by_workers(&self, placement: &Placement) -> BTreeSet<TaskName> {
+        let holds = |queue: &QueueName| {
+            let status = self.transit.status(queue).ok().flatten();
+            status.is_some_and(|status| status.messages > 0)
+        };
+        let of_workers = self.transit.queues().unwrap_or_default().into_iter().filter_map(|queue| {
+            let (task, _) = pool_of(&queue.task())?;
+            let is_former = placement.by_task.contains_key(&task) && !placement.is_pool(&task);
+            (is_former && holds(&queue)).then_some(task)
+        });
+        of_workers.collect()
     }
 
     /// Has all processes run their shares of `assembly`, without the tasks that are `nowhere`.

@@ -150,13 +150,11 @@ impl Handle {
     /// How its queue is served, if it has one here and is not asked for it itself.
     pub(super) fn service(&self, name: &TaskName) -> Option<Service> {
         let (mailbox, settings) = (self.served()?.clone(), settings(&self.framework.queue));
-        let pool = pool_of(name).filter(|_| self.role == Role::Worker);
-        Some(match pool {
-            Some((pool, _)) => {
-                Service { settings: pool::of_worker(settings), mailbox, dealer: Some(pool::lane(&pool)) }
-            }
-            None => Service { settings, mailbox, dealer: None },
-        })
+        let pool = pool_of(name).filter(|_| self.role == Role::Worker).map(|(pool, _)| pool);
+        let settings = if pool.is_some() { pool::of_worker(settings) } else { settings };
+        // Also what was left by the workers of a former pool has been dealt to this queue.
+        let dealer = Some(pool::lane(pool.as_ref().unwrap_or(name)));
+        Some(Service { settings, mailbox, dealer })
     }
 
     /// The mailbox that the inlet fills.

@@ -47,7 +47,7 @@ pub(super) struct Service {
     pub(super) settings: Settings,
     /// Where its messages go.
     pub(super) mailbox: Arc<Mailbox<Delivery>>,
-    /// A worker's queue: the lane of its pool's dispatcher, whose tags say how many workers ended on a message before.
+    /// The lane of a pool's dispatcher, whose tags say how many workers ended on a message before.
     pub(super) dealer: Option<LaneName>,
 }
 

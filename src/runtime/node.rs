@@ -131,7 +131,7 @@ impl Node {
         let is_pool = |task: &Wanted| matches!(task.role, Role::Pool { .. });
         let (pools, wanted): (BTreeMap<_, _>, BTreeMap<_, _>) = wanted.into_iter().partition(|(_, task)| is_pool(task));
         let pools: BTreeMap<_, _> = pools.into_iter().map(|(name, task)| (name, terms(&task))).collect();
-        self.end_pools(|name| !pools.contains_key(name)).await;
+        self.end_pools(|name, pool| pool.is_dissolved() || !pools.contains_key(name)).await;
         let leaving: Vec<_> = self.leaving(&wanted);
         let leavers: Vec<_> = leaving.iter().filter_map(|name| self.actors.remove_entry(name)).collect();
         let new = wanted.iter().filter(|(name, _)| !self.actors.contains_key(*name));
@@ -150,11 +150,19 @@ impl Node {
     }
 
     /// Gives back the queues of pools.
-    async fn end_pools(&mut self, is_leaving: impl Fn(&TaskName) -> bool) {
-        let leaving: Vec<_> = self.pools.keys().filter(|name| is_leaving(name)).cloned().collect();
+    async fn end_pools(&mut self, is_leaving: impl Fn(&TaskName, &PoolHandle) -> bool) {
+        let leaving = self.pools.iter().filter(|(name, pool)| is_leaving(name, pool));
+        let leaving: Vec<_> = leaving.map(|(name, _)| name.clone()).collect();
         for pool in leaving.iter().filter_map(|name| self.pools.remove(name)).collect::<Vec<_>>() {
             pool.stop().await;
         }
+    }
+
+    /// Puts what workers have left back into the queues of `tasks`, which are no pools any more: until the next
+    /// [`Node::apply`], or until it is done.
+    pub fn dissolve_pools(&mut self, tasks: impl Iterator<Item = TaskName>) {
+        let none = Terms { workers: 0, balance: Balance::Least, settings: Settings::default() };
+        self.begin_pools(tasks.map(|task| (task, none.clone())).collect());
     }
 
     fn begin_pools(&mut self, wanted: BTreeMap<TaskName, Terms>) {
@@ -303,7 +311,7 @@ impl Node {
     /// what is left is given up and said; what came from the transit is still there. True: all ended orderly.
     pub async fn stop(mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        self.end_pools(|_| true).await;
+        self.end_pools(|_, _| true).await;
         self.inlet.quiesce().await;
         for handle in self.actors.values() {
             handle.seat.order(Order::Quiesce);

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use multimodule::sdk::{Context, Message, Result, Task, View, fields};
 use tokio::time::timeout;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// How often it looks whether a gate is open.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Emits every `from` and `n` that it hears. A message may say `gate`, a file that it waits for first, and `die`.
+/// Emits every `from` and `n` that it hears, and when. A message may say `gate`, a file that it waits for first, and `die`.
 #[derive(Default)]
 pub(crate) struct Mill;
 
@@ -36,7 +36,9 @@ impl Task for Mill {
                 let _timed_out = timeout(LOOK, pending::<()>()).await;
             }
         }
-        ctx.emit(fields! { from: text("from").unwrap_or_default(), n: number });
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        let at_ns = i64::try_from(now.as_nanos())?;
+        ctx.emit(fields! { from: text("from").unwrap_or_default(), n: number, at_ns: at_ns });
         println!("{}: passed on {}.", ctx.name(), number.unwrap_or(-1));
         Ok(())
     }

@@ -1,14 +1,19 @@
 //! Pools: several processes that share the work of one task.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
+
+use multimodule::value::Map;
 
 use crate::processes::{kill, lives};
 use crate::world::{SOON, World};
 
 /// The deadline of what takes several restarts of a process.
 const LATER: Duration = Duration::from_secs(30);
+
+/// The pause between two messages: they flow at every moment, and the queues stay short.
+const PAUSE: Duration = Duration::from_millis(1);
 
 fn config(entry: &str) -> String {
     format!(
@@ -119,31 +124,183 @@ fn while_the_daemon_is_away_what_was_handed_out_is_worked_off_and_the_rest_waits
 
 #[test]
 fn a_daemon_that_is_killed_again_and_again_deals_every_message_once() {
-    const KILLS: i64 = 20;
+    const KILLS: u64 = 20;
     let world = World::new();
-    let flows = AtomicBool::new(true);
-    let sent = thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            (0_i64..)
-                .take_while(|_| flows.load(Ordering::Relaxed))
-                .inspect(|n| {
-                    world.send(&format!("{{from => 'a', n => {n}}}"), "Mill");
-                })
-                .count()
-        });
+    let sent = under_flow(&world, &["a"], || {
         for kill in 1..=KILLS {
             let daemon = world.own_daemon(&config("workers => 3")).start();
             let before = world.waiting("Sink");
-            wait_for_sink(&world, before + 50 * u64::try_from(kill % 4).unwrap());
+            wait_for_sink(&world, before + 50 * (kill % 4));
             daemon.kill();
             daemon.exit(SOON);
         }
-        flows.store(false, Ordering::Relaxed);
-        sender.join().unwrap()
     });
     let _daemon = world.own_daemon(&config("workers => 3")).start();
     wait_drained(&world);
     println!("{sent} messages over {KILLS} kills of the daemon");
-    assert_eq!(sorted(&world), [("a".to_owned(), (0..i64::try_from(sent).unwrap()).collect())]);
+    assert_eq!(sorted(&world), [("a".to_owned(), (0..sent).collect())]);
     assert_eq!(world.waiting("dead"), 0);
+}
+
+#[test]
+fn the_number_of_workers_changes_under_flow_and_nothing_is_lost_or_doubled() {
+    let world = World::new();
+    let daemon = world.own_daemon(&config("workers => 3")).start();
+    let sent = under_flow(&world, &["a"], || {
+        for workers in [1, 4, 2, 5, 3] {
+            let before = world.waiting("Sink");
+            world.write_config(&config(&format!("workers => {workers}")));
+            world.process(&format!("Mill.{workers}"));
+            wait_for_sink(&world, before + 100);
+        }
+    });
+    let is_gone = || world.record("Mill.5").is_none_or(|record| !lives(&record.host_identity()));
+    world.wait_for("an end of the fifth", || is_gone().then_some(()));
+    wait_drained(&world);
+    assert_eq!(sorted(&world), [("a".to_owned(), (0..sent).collect())]);
+    assert_eq!(world.waiting("dead"), 0);
+    drop(daemon);
+}
+
+#[test]
+fn a_pool_that_becomes_a_task_of_the_daemon_and_a_pool_again_loses_nothing() {
+    let world = World::new();
+    let daemon = world.own_daemon(&config("workers => 3")).start();
+    world.process("Mill.3");
+    let sent = under_flow(&world, &["a"], || {
+        for entry in ["", "workers => 2", "is_external => 1", "workers => 3", "queue => { max_messages => 90000 }"] {
+            let before = world.waiting("Sink");
+            world.write_config(&config(entry));
+            wait_for_sink(&world, before + 200);
+        }
+    });
+    wait_drained(&world);
+    assert_eq!(sorted(&world), [("a".to_owned(), (0..sent).collect())]);
+    assert_eq!(world.waiting("dead"), 0);
+    drop(daemon);
+}
+
+#[test]
+fn a_sticky_pool_keeps_the_order_of_each_key_whatever_happens_to_its_workers() {
+    let sticky = |workers: u32| config(&format!("workers => {workers}, balance => 'sticky(from)'"));
+    let world = World::new();
+    let daemon = world.own_daemon(&sticky(3)).start();
+    (1..=3).for_each(|worker| drop(world.process(&format!("Mill.{worker}"))));
+    let keys = ["a", "b", "c", "d", "e", "f"];
+    let sent = under_flow(&world, &keys, || {
+        for worker in ["Mill.1", "Mill.2", "Mill.3", "Mill.1"] {
+            let before = world.waiting("Sink");
+            kill(&world.process(worker).host_identity());
+            wait_for_sink(&world, before + 100);
+        }
+        for workers in [5, 2] {
+            let before = world.waiting("Sink");
+            world.write_config(&sticky(workers));
+            wait_for_sink(&world, before + 300);
+        }
+    });
+    wait_drained(&world);
+    let passed = passed_on(&world);
+    for key in keys {
+        assert_eq!(in_order(&passed, key), sent, "{key}");
+    }
+    assert_eq!(world.waiting("dead"), 0);
+    drop(daemon);
+}
+
+/// Sends numbers for each of `keys` while `work` is done; how many each.
+fn under_flow(world: &World, keys: &[&str], work: impl FnOnce()) -> i64 {
+    let (flows, ended) = channel::<()>();
+    thread::scope(|scope| {
+        let sender = scope.spawn(move || {
+            // It ends with `work`, also when that panics.
+            let numbers = (0_i64..).take_while(|_| ended.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout));
+            let sent = numbers.inspect(|n| {
+                keys.iter().for_each(|key| world.send(&format!("{{from => '{key}', n => {n}}}"), "Mill"));
+            });
+            i64::try_from(sent.count()).unwrap()
+        });
+        work();
+        drop(flows);
+        sender.join().unwrap()
+    })
+}
+
+#[test]
+fn when_a_worker_of_a_sticky_pool_stays_away_its_messages_go_to_others_in_their_order() {
+    let world = World::new();
+    let entry = "workers => 2, balance => 'sticky(from)', restart => { backoff => 60, max_backoff => 60 }";
+    let _daemon = world.own_daemon(&config(entry)).start();
+    let first = world.process("Mill.1");
+    world.process("Mill.2");
+    let (keys, gate) = (["a", "b", "c", "d", "e", "f"], world.path().join("gate"));
+    for n in 0..20 {
+        keys.iter().for_each(|key| {
+            world.send(&format!("{{from => '{key}', n => {n}, gate => '{}'}}", gate.display()), "Mill");
+        });
+    }
+    world.wait_for("work at the first", || world.log("Mill.1").contains("Mill: begins").then_some(()));
+    kill(&first.host_identity());
+    std::fs::write(&gate, "").unwrap();
+    wait_for_sink(&world, 120);
+    let passed = passed_on(&world);
+    keys.iter().for_each(|key| assert_eq!(in_order(&passed, key), 20, "{key}"));
+    assert_eq!((passed.len(), world.waiting("Mill.1"), world.waiting("dead")), (120, 0, 0));
+}
+
+#[test]
+fn whatever_is_killed_and_when_no_message_of_a_pool_is_lost() {
+    const KILLS: usize = 8;
+    let world = World::new();
+    let start = || world.own_daemon(&config("workers => 3, restart => { max => 100, backoff => 0.01 }")).start();
+    let mut daemon = start();
+    world.process("Mill.3");
+    let sent = under_flow(&world, &["a"], || {
+        for number in 0..KILLS {
+            let before = world.waiting("Sink");
+            let worker = world.process(&format!("Mill.{}", number % 3 + 1));
+            match number % 4 {
+                0 => kill(&worker.host_identity()),
+                // A host without its keeper goes on; the daemon starts both anew.
+                1 => [worker.keeper_identity(), worker.host_identity()].iter().for_each(kill),
+                _ => {
+                    kill(&worker.host_identity());
+                    daemon.kill();
+                    daemon.exit(SOON);
+                    daemon = start();
+                }
+            }
+            wait_for_sink(&world, before + 50);
+        }
+    });
+    wait_drained(&world);
+    let (from, mut numbers) = sorted(&world).remove(0);
+    let all = numbers.len();
+    numbers.dedup();
+    println!("{sent} messages over {KILLS} kills, {} of them handled again", all - numbers.len());
+    assert_eq!((from.as_str(), numbers), ("a", (0..sent).collect()));
+    // What a worker had finished is never handled again: only what it had not, sixteen at most each time.
+    assert!(all - usize::try_from(sent).unwrap() <= KILLS * 16);
+    assert_eq!(world.waiting("dead"), 0);
+}
+
+/// What was passed on, in the order in which it was: when, of which key, which number.
+fn passed_on(world: &World) -> Vec<(i64, String, i64)> {
+    let count = usize::try_from(world.waiting("Sink")).unwrap();
+    let number = |message: &Map, key: &str| message.get(key).and_then(|n| n.view().as_i64()).unwrap();
+    let line = |message: &Map| {
+        let from = message.get("from").and_then(|from| from.view().as_text().map(str::to_owned)).unwrap();
+        (number(message, "at_ns"), from, number(message, "n"))
+    };
+    let mut passed: Vec<_> = world.take("Sink", count, SOON).iter().map(line).collect();
+    passed.sort();
+    passed
+}
+
+/// How many numbers of `key` there are, after a look that each came first after the one before it.
+fn in_order(passed: &[(i64, String, i64)], key: &str) -> i64 {
+    passed.iter().filter(|(_, from, _)| from == key).fold(0, |next, (_, _, n)| {
+        assert!(*n <= next, "{key}: {n} came before {next}");
+        next.max(n + 1)
+    })
 }

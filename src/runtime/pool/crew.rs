@@ -91,10 +91,19 @@ impl Crew {
         (1..=self.terms.workers).contains(&number)
     }
 
+    /// Whether the task is no pool any more: what its workers have left goes back to its queue.
+    pub(super) fn is_dissolved(&self) -> bool {
+        self.terms.workers == 0
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = (u32, &Worker)> {
+        let numbered = self.workers.iter().map(|(number, worker)| (*number, worker));
+        numbered.filter(|(number, _)| self.is_wanted(*number))
+    }
+
     /// Whether nobody is there to work.
     pub(super) fn is_away(&self) -> bool {
-        let mut wanted = self.workers.range(1..=self.terms.workers);
-        wanted.all(|(_, worker)| worker.away.is_some())
+        self.wanted().all(|(_, worker)| worker.away.is_some())
     }
 
     /// Somebody consumes its queue, or nobody does.
@@ -124,8 +133,7 @@ impl Crew {
     /// Who is a member from now on, or as soon as all is worked off.
     pub(super) fn look(&mut self, now: Instant) {
         let is_in = |worker: &Worker| worker.away.is_none_or(|since| now.saturating_duration_since(since) < OUT);
-        let wanted = self.workers.range(1..=self.terms.workers);
-        let next: BTreeSet<_> = wanted.filter(|(_, worker)| is_in(worker)).map(|(number, _)| *number).collect();
+        let next: BTreeSet<_> = self.wanted().filter(|(_, worker)| is_in(worker)).map(|(number, _)| number).collect();
         self.next = if next.is_empty() { (1..=self.terms.workers).collect() } else { next };
     }
 
@@ -155,8 +163,8 @@ impl Crew {
     pub(super) fn choose(&mut self, taken: &Taken, from: Option<u32>) -> Option<u32> {
         match self.terms.balance.clone() {
             Balance::Least => {
-                let here = self.workers.range(1..=self.terms.workers).filter(|(_, worker)| worker.away.is_none());
-                let here: Vec<_> = here.map(|(number, _)| *number).filter(|number| Some(*number) != from).collect();
+                let here = self.wanted().filter(|(number, worker)| worker.away.is_none() && Some(*number) != from);
+                let here: Vec<_> = here.map(|(number, _)| number).collect();
                 let last = self.last;
                 least(here.into_iter().map(|number| (number, self.unfinished(number))), last)
             }

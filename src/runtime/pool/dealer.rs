@@ -27,6 +27,8 @@ pub(super) struct Dealer {
     pub(super) crew: Crew,
     /// Our lane of `dead`.
     grave: Option<Sender>,
+    /// Our lane of the task's own queue, where that is no pool's any more.
+    back: Option<Sender>,
     /// What was said of a queue that takes nothing, so that it is said once.
     fault: Option<String>,
 }
@@ -38,7 +40,7 @@ pub(in super::super) fn lane(pool: &TaskName) -> LaneName {
 
 impl Dealer {
     pub(super) fn new(transit: Transit, pool: TaskName, crew: Crew) -> Self {
-        Self { transit, pool, crew, grave: None, fault: None }
+        Self { transit, pool, crew, grave: None, back: None, fault: None }
     }
 
     /// Finishes what a dispatcher before had dealt of this queue and not finished. Before anything is appended, for an
@@ -66,7 +68,7 @@ impl Dealer {
 
     /// Deals a message of `consumer`, that of the pool's queue or of the worker `from`, and finishes it there.
     pub(super) fn deal(&mut self, consumer: &mut Consumer, taken: &Taken, from: Option<u32>) -> Dealt {
-        let ended = taken.ended + from.map_or(0, |_| self.ended_before(consumer, taken));
+        let ended = taken.ended + self.ended_before(consumer, taken);
         let tag = Tag { epoch: taken.lane.0, n: taken.end, index: ended };
         let dealt = match ended >= POISON {
             true => self.bury(taken, tag, &dead::poison()),
@@ -85,9 +87,14 @@ impl Dealer {
     }
 
     fn append(&mut self, taken: &Taken, tag: Tag, from: Option<u32>) -> Dealt {
-        let Some(worker) = self.crew.choose(taken, from) else { return Dealt::NoRoom };
         let out = Outgoing { stamp: taken.stamp, tag: Some(tag), body: &taken.body };
-        match self.crew.append(worker, &out) {
+        let appended = if self.crew.is_dissolved() {
+            self.lane_back().and_then(|back| back.append(&out))
+        } else {
+            let Some(worker) = self.crew.choose(taken, from) else { return Dealt::NoRoom };
+            self.crew.append(worker, &out)
+        };
+        match appended {
             Ok(()) => {
                 self.fault = None;
                 Dealt::Done
@@ -133,10 +140,11 @@ impl Dealer {
     }
 
     fn grave(&mut self) -> Result<&Sender, AppendError> {
-        match &mut self.grave {
-            Some(grave) => Ok(grave),
-            empty => Ok(empty.insert(self.transit.sender(&dead::queue(), &lane(&self.pool))?)),
-        }
+        open(&mut self.grave, &self.transit, &dead::queue(), &self.pool)
+    }
+
+    fn lane_back(&mut self) -> Result<&Sender, AppendError> {
+        open(&mut self.back, &self.transit, &self.pool.queue(), &self.pool)
     }
 
     /// Deals again what the worker has, whose queue `consumer` consumes now; true if nothing is left. Where nobody else
@@ -169,5 +177,18 @@ impl Dealer {
 
     pub(super) fn queue_of(&self, number: u32) -> Option<QueueName> {
         self.crew.queue(number)
+    }
+}
+
+/// Our lane of `queue`, opened where it is not.
+fn open<'a>(
+    sender: &'a mut Option<Sender>,
+    transit: &Transit,
+    queue: &QueueName,
+    pool: &TaskName,
+) -> Result<&'a Sender, AppendError> {
+    match sender {
+        Some(sender) => Ok(sender),
+        empty => Ok(empty.insert(transit.sender(queue, &lane(pool))?)),
     }
 }

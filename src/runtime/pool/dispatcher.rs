@@ -100,6 +100,23 @@ impl Dispatcher {
         }
     }
 
+    /// Puts what workers have left back into the queue of a task that is no pool any more, until nothing is left or it
+    /// is told to end.
+    pub(super) async fn dissolve(mut self, mut terms: watch::Receiver<Option<Terms>>) {
+        loop {
+            let newest = terms.borrow_and_update().clone();
+            let Some(none) = newest.filter(|_| terms.has_changed().is_ok()) else { return };
+            match self.dealer.crew.set_terms(none, Instant::now()) {
+                Ok(()) => self.look(Instant::now()),
+                Err(error) => self.dealer.report(error.to_string()),
+            }
+            if self.dealer.crew.numbers().is_empty() {
+                return;
+            }
+            self.wait(&mut terms, Instant::now() + LOOK).await;
+        }
+    }
+
     async fn wait(&self, terms: &mut watch::Receiver<Option<Terms>>, until: Instant) {
         tokio::select! {
             // An end that nobody announces is one, too: see `is_to_end`.

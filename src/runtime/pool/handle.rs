@@ -14,7 +14,7 @@ use crate::transit::{Bell, Settings};
 /// What a config says about a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Terms {
-    /// How many workers it has.
+    /// How many workers it has; none: the task is no pool any more.
     pub(in super::super) workers: u32,
     /// Which of them gets a message.
     pub(in super::super) balance: Balance,
@@ -26,11 +26,12 @@ pub(in super::super) struct Terms {
 pub(in super::super) struct PoolHandle {
     /// None: it is to end.
     terms: watch::Sender<Option<Terms>>,
+    is_dissolved: bool,
     join: JoinHandle<()>,
 }
 
 impl PoolHandle {
-    /// Begins to deal out the queue of `pool`. Must be called within a tokio runtime.
+    /// Begins to deal out the queue of `pool`, or to put back into it what the workers of a former pool have left. Must be called within a tokio runtime.
     pub(in super::super) fn start(
         office: &Arc<Office>,
         bell: &Arc<Bell>,
@@ -39,8 +40,19 @@ impl PoolHandle {
         terms: Terms,
     ) -> Self {
         let (sender, receiver) = watch::channel(Some(terms.clone()));
+        let is_dissolved = terms.workers == 0;
         let dispatcher = Dispatcher::new(office.clone(), bell.clone(), description.to_owned(), pool.clone(), terms);
-        Self { terms: sender, join: tokio::spawn(dispatcher.run(receiver)) }
+        let join = if is_dissolved {
+            tokio::spawn(dispatcher.dissolve(receiver))
+        } else {
+            tokio::spawn(dispatcher.run(receiver))
+        };
+        Self { terms: sender, is_dissolved, join }
+    }
+
+    /// Whether the task is no pool any more.
+    pub(in super::super) fn is_dissolved(&self) -> bool {
+        self.is_dissolved
     }
 
     /// Goes on by other terms.
