@@ -46,7 +46,7 @@ use multimodule::process::is_spawner;
 
 use crate::daemon::MULTIMODULE;
 use crate::sender::{SENDER, sender_main};
-use crate::shape::Delivery;
+use crate::shape::TRIALS;
 
 /// How long the storms last in all, unless MULTIMODULE_CHAOS_SECONDS says something else.
 const SECONDS: u64 = 60;
@@ -71,8 +71,9 @@ fn test() -> ExitCode {
     println!("MULTIMODULE_CHAOS_SEED={seed} MULTIMODULE_CHAOS_SECONDS={seconds}");
     let mut failed = false;
     let (mut kills, mut messages) = (0, 0);
-    for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
-        let (score, faults) = storm::run(delivery, seed, Duration::from_secs(seconds) / 2);
+    for trial in TRIALS {
+        let time = Duration::from_secs(seconds) / u32::try_from(TRIALS.len()).unwrap();
+        let (score, faults) = storm::run(trial, seed, time);
         print!("{score}");
         for fault in &faults {
             println!("  FAULT: {fault}");

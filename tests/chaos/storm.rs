@@ -13,7 +13,7 @@ use crate::place::{Place, queue_name};
 use crate::plan::{Act, Kind, ONLY, Plan};
 use crate::score::Score;
 use crate::sender::PlainSender;
-use crate::shape::{Delivery, Shape};
+use crate::shape::{FLIPPED, Shape, Trial};
 use crate::tasks::{COUNT, RING, STATELESS};
 use crate::verdict::{self, Evidence};
 use crate::victims::{self, Seen};
@@ -34,6 +34,7 @@ pub(crate) const QUEUES: [&str; 7] = [COUNT, RING[0], RING[1], RING[2], STATELES
 
 /// A run.
 struct Storm {
+    trial: Trial,
     place: Place,
     plan: Plan,
     shape: Shape,
@@ -45,16 +46,16 @@ struct Storm {
     score: Score,
 }
 
-/// Runs it for `time` with the decisions of `seed`: the score, and all that was wrong.
-pub(crate) fn run(delivery: Delivery, seed: u64, time: Duration) -> (Score, Vec<String>) {
-    let place = Place::new(delivery.name());
-    let shape = Shape::new(delivery);
+/// Runs a trial for `time` with the decisions of `seed`: the score, and all that was wrong.
+pub(crate) fn run(trial: Trial, seed: u64, time: Duration) -> (Score, Vec<String>) {
+    let place = Place::new(trial.name);
+    let shape = Shape::new(trial.delivery);
     place.write_config(&shape.text());
     std::fs::create_dir(place.disk()).unwrap();
     let (exit, daemon) = (Exit::read(place.transit()), Daemon::start(&place));
     let sender = PlainSender::start(&place);
-    let (seen, footprint, score) = (Seen::default(), Footprint::default(), Score::new(delivery));
-    let mut storm = Storm { plan: Plan::new(seed), place, shape, daemon, sender, exit, seen, footprint, score };
+    let (seen, footprint, score) = (Seen::default(), Footprint::default(), Score::new(trial.name));
+    let mut storm = Storm { trial, plan: Plan::new(seed), place, shape, daemon, sender, exit, seen, footprint, score };
     storm.rage(time);
     let faults = storm.settle();
     (std::mem::take(&mut storm.score), faults)
@@ -73,11 +74,7 @@ impl Storm {
             }
             match act {
                 Act::Kill(kinds) => self.kill(kinds),
-                Act::Flip(task) => {
-                    self.shape.external[task] ^= true;
-                    self.score.flips += 1;
-                    self.place.write_config(&self.shape.text());
-                }
+                Act::Flip(task) => self.flip(task),
                 Act::Reload => {
                     self.shape.label += 1;
                     self.score.reloads += 1;
@@ -90,6 +87,15 @@ impl Storm {
             }
         }
         self.score.storm = begin.elapsed();
+    }
+
+    fn flip(&mut self, task: usize) {
+        if STATELESS.contains(&FLIPPED[task]) && !self.trial.stateless_moves {
+            return;
+        }
+        self.shape.external[task] ^= true;
+        self.score.flips += 1;
+        self.place.write_config(&self.shape.text());
     }
 
     /// Does for `time` what systemd and a person would.
@@ -165,8 +171,8 @@ impl Storm {
         (self.score.hosts, self.score.keepers) = self.seen.counts();
         let doubtful = &self.sender.doubtful;
         let (place, out) = (&self.place, self.exit.so_far());
-        let delivery = self.shape.delivery;
-        faults.extend(verdict::faults(&Evidence { place, delivery, out, written, doubtful }, &mut self.score));
+        let trial = self.trial;
+        faults.extend(verdict::faults(&Evidence { place, trial, out, written, doubtful }, &mut self.score));
         faults.extend(self.footprint.faults(&self.place));
         self.score.read_lines(&self.place);
         if !faults.is_empty() || std::env::var_os(KEEP).is_some() {
