@@ -3,6 +3,8 @@
 
 #[path = "keeper/ends.rs"]
 mod ends;
+#[path = "keeper/kills.rs"]
+mod kills;
 #[path = "keeper/restarts.rs"]
 mod restarts;
 #[path = "keeper/shape.rs"]

@@ -8,18 +8,30 @@ mod bad_input;
 mod children;
 #[path = "spec/control.rs"]
 mod control;
+#[path = "spec/crowd.rs"]
+mod crowd;
 #[path = "spec/daemon.rs"]
 mod daemon;
+#[path = "spec/endings.rs"]
+mod endings;
 #[path = "spec/exits.rs"]
 mod exits;
 #[path = "spec/externals.rs"]
 mod externals;
 #[path = "spec/failures.rs"]
 mod failures;
+#[path = "spec/flips.rs"]
+mod flips;
 #[path = "spec/harness.rs"]
 mod harness;
 #[path = "spec/lines.rs"]
 mod lines;
+#[path = "spec/logs.rs"]
+mod logs;
+#[path = "spec/lying_records.rs"]
+mod lying_records;
+#[path = "spec/names_of_hosts.rs"]
+mod names_of_hosts;
 #[path = "spec/own_tasks.rs"]
 mod own_tasks;
 #[path = "spec/packages.rs"]
@@ -34,6 +46,14 @@ mod queues;
 mod records;
 #[path = "spec/reload.rs"]
 mod reload;
+#[path = "spec/restarts.rs"]
+mod restarts;
+#[path = "spec/rough_programs.rs"]
+mod rough_programs;
+#[path = "spec/rough_tasks.rs"]
+mod rough_tasks;
+#[path = "spec/shared_process.rs"]
+mod shared_process;
 #[path = "spec/state.rs"]
 mod state;
 #[path = "spec/transit.rs"]

@@ -26,7 +26,8 @@ mod start;
 
 pub(crate) use assembly::{Assembly, Surroundings};
 pub use error::DaemonError;
-pub(crate) use program::{process_name, program_text, run_in_runtime};
+pub use program::program_text;
+pub(crate) use program::{process_name, run_in_runtime};
 pub use running_conf::{RunningConfError, read_running_conf, write_running_conf};
 pub(crate) use share::Process;
 pub use start::{DaemonOptions, Lines, run};

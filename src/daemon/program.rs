@@ -43,7 +43,7 @@ pub(crate) fn process_name(process: &str, state_dir: &Path) -> TaskName {
 }
 
 /// Which program this is, in words, for whoever meets a process of it: version and the file that runs.
-pub(crate) fn program_text() -> String {
+pub fn program_text() -> String {
     let file = std::fs::metadata("/proc/self/exe");
     let file = file.map_or_else(
         |_| "unknown file".to_owned(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::family::{Look, processes_below, processes_marked};
-use super::{FileError, Nonce, Pidfd, PidfdError, ProcessIdentity};
+use super::{FileError, HostRecord, Nonce, Pidfd, PidfdError, ProcessIdentity};
 
 /// How long processes have between TERM and KILL.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -43,13 +43,24 @@ pub fn end_below(root: &ProcessIdentity, grace: Duration) -> Result<Ended, Pidfd
     Ending::new(grace).run(|look| processes_below(root, look))
 }
 
-/// Ends every process of our user that bears the mark `nonce` in its environment, and all below them: what a host
-/// whose keeper is gone has left. Blocks for at most `grace` and 10 s more.
+/// Ends the host of `record`, every process of our user that bears the mark of its start in its environment, and all
+/// below them: for a host whose keeper is gone. Blocks for at most `grace` and 10 s more.
+///
+/// # Errors
+/// [`PidfdError`]: `/proc` does not tell, or there are no handles to be had.
+pub fn end_host(record: &HostRecord, grace: Duration) -> Result<Ended, PidfdError> {
+    // By its identity too: until its program begins it has no mark.
+    let host = record.host_identity();
+    Ending::new(grace).run(|look| processes_marked(&record.nonce, Some(&host), look))
+}
+
+/// Ends every process of our user that bears the mark `nonce` in its environment, and all below them. Blocks for at
+/// most `grace` and 10 s more.
 ///
 /// # Errors
 /// [`PidfdError`]: `/proc` does not tell, or there are no handles to be had.
 pub fn end_marked(nonce: &Nonce, grace: Duration) -> Result<Ended, PidfdError> {
-    Ending::new(grace).run(|look| processes_marked(nonce, look))
+    Ending::new(grace).run(|look| processes_marked(nonce, None, look))
 }
 
 struct Ending {

@@ -22,7 +22,7 @@ const LOG_LINES: usize = 20;
 const LOG_BYTES: u64 = 32 << 10;
 const LINE_CHARACTERS: usize = 1000;
 
-/// The longest file that is read: everything above with room to spare, and as many ends as a budget takes.
+/// The longest file that is read: everything above with room to spare, and a hundred ends.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Why a process is parked.
@@ -36,7 +36,7 @@ pub struct Failsafe {
     pub reason: String,
     /// When it was parked, UTC.
     pub parked: String,
-    /// The ends that count, oldest first, each with its time.
+    /// The newest ends that count, at most 100, oldest first, each with its time.
     pub ends: Vec<String>,
     /// The last lines of the log.
     pub log: Vec<String>,

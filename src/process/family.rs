@@ -27,10 +27,20 @@ pub(super) fn processes_below(root: &ProcessIdentity, look: Look) -> Result<Vec<
     Ok(found.into_iter().map(|process| process.of_boot(&root.boot)).collect())
 }
 
-/// The living processes of our user that have `nonce` in their environment, and all below them.
-pub(super) fn processes_marked(nonce: &Nonce, look: Look) -> Result<Vec<ProcessIdentity>, FileError> {
+/// The living processes of our user that have `nonce` in their environment, the process `also` if it lives, and all
+/// below them.
+pub(super) fn processes_marked(
+    nonce: &Nonce,
+    also: Option<&ProcessIdentity>,
+    look: Look,
+) -> Result<Vec<ProcessIdentity>, FileError> {
     let boot = BootId::current()?;
     let mut roots = Vec::new();
+    if let Some(process) = also.filter(|process| process.boot == boot) {
+        let stat = ProcessStat::of(process.pid)?;
+        let lives = stat.is_some_and(|stat| stat.alive && stat.start_ticks == process.start_ticks);
+        roots.extend(lives.then(|| process.reference()));
+    }
     for stat in ProcessStat::all()?.into_iter().filter(|stat| stat.alive) {
         if is_marked(stat.pid, nonce) {
             roots.push(ProcessRef { pid: stat.pid, start_ticks: stat.start_ticks });
@@ -93,12 +103,17 @@ fn listed_children(pid: u32) -> Result<Vec<ProcessStat>, FileError> {
 fn is_marked(pid: u32, nonce: &Nonce) -> bool {
     let ours = std::fs::metadata(format!("/proc/{pid}"))
         .is_ok_and(|metadata| metadata.uid() == nix::unistd::Uid::effective().as_raw());
+    ours && environment(pid).is_ok_and(|bytes| has_mark(&bytes, nonce))
+}
+
+/// Whether an environment holds the mark `nonce`.
+pub(super) fn has_mark(environment: &[u8], nonce: &Nonce) -> bool {
     let mark = format!("{NONCE_VARIABLE}={nonce}");
-    ours && environment(pid).is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()))
+    environment.split(|byte| *byte == 0).any(|one| one == mark.as_bytes())
 }
 
 /// The environment with which its program was started: at most what the kernel takes at its largest, 6 MiB.
-fn environment(pid: u32) -> io::Result<Vec<u8>> {
+pub(super) fn environment(pid: u32) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(format!("/proc/{pid}/environ"))?.take(6 << 20).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -138,12 +153,12 @@ mod tests {
             let below = pids(processes_below(&root, look).unwrap());
             assert!(!below.contains(&child.id()), "the root is not below itself");
             assert!(family.iter().all(|pid| *pid == child.id() || below.contains(pid)), "{family:?} {below:?}");
-            let marked = pids(processes_marked(&nonce, look).unwrap());
+            let marked = pids(processes_marked(&nonce, None, look).unwrap());
             assert!(family.iter().all(|pid| marked.contains(pid)), "{family:?} {marked:?}");
             let stranger = ProcessIdentity { start_ticks: root.start_ticks + 1, ..root.clone() };
             assert_eq!(processes_below(&stranger, look).unwrap(), [], "another process has that pid");
         }
-        assert_eq!(processes_marked(&Nonce::fresh().unwrap(), Look::Quick).unwrap(), []);
+        assert_eq!(processes_marked(&Nonce::fresh().unwrap(), None, Look::Quick).unwrap(), []);
         drop(child.stdin.take());
         child.wait().unwrap();
         assert_eq!(processes_below(&root, Look::Thorough).unwrap(), []);

@@ -23,7 +23,7 @@ use super::{BootId, FileError, KeeperOrder, ProcessIdentity, frame};
 use crate::name::TaskName;
 
 /// How a spawner is called: its argument 0.
-pub(super) const SPAWNER_NAME: &str = "multimodule spawner";
+pub(crate) const SPAWNER_NAME: &str = "multimodule spawner";
 
 /// How long an answer may take. The spawner itself waits 5 s for a keeper (`spawner_main`).
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -113,7 +113,7 @@ impl Watcher {
     /// Says that it is parked, or no longer.
     pub(super) fn tell_parked(&self) {
         if self.phase == Phase::Parked {
-            let file = self.files().failsafe();
+            let file = self.sight.parked_by();
             self.error(&format!("parked: its process is not started again until {} is removed", file.display()));
         } else {
             tracing::info!(task = self.name.as_str(), "{}: no longer parked", self.name);

@@ -3,12 +3,14 @@
 //! Invariant: a pid counts only with its boot and start time, and only through a pidfd that was opened and then
 //! checked; so what is seen here cannot be somebody else's process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::life::Seen;
 use crate::name::TaskName;
-use crate::process::{HostFiles, HostRecord, Pidfd, ProcessIdentity, RecordError, RecordFault, read_record};
+use crate::process::{
+    HostFiles, HostRecord, Pidfd, ProcessIdentity, RecordError, RecordFault, is_no_host, is_no_keeper, read_record,
+};
 
 /// What is seen of one process.
 pub(super) struct Sight {
@@ -45,7 +47,10 @@ impl Sight {
     fn read(&mut self) -> bool {
         let record = match read_record::<HostRecord>(&self.files.process()) {
             // Where somebody removed the record, what was seen before is still there.
-            Ok(None) => return false,
+            Ok(None) => {
+                (self.fault, self.newer) = (None, false);
+                return false;
+            }
             Ok(record) => record,
             Err(error) => {
                 self.complain(&error);
@@ -60,9 +65,34 @@ impl Sight {
         if let Some(record) = &record {
             self.keeper = self.open(&record.keeper_identity());
             self.host = self.open(&record.host_identity());
+            self.dismiss_strangers(record);
         }
         self.record = record;
         before != self.record.as_ref().map(|record| record.host)
+    }
+
+    /// A process that cannot be what the record calls it is nobody's business here.
+    fn dismiss_strangers(&mut self, record: &HostRecord) {
+        let process = &self.process;
+        let complain = |what: &str, pid: u32| {
+            tracing::error!(
+                task = process.as_str(),
+                "{process}: its identity record lies: pid {pid} is another program's and not its {what}"
+            );
+        };
+        if self.keeper.is_some() && is_no_keeper(record) {
+            complain("keeper", record.keeper.pid);
+            self.keeper = None;
+        }
+        if self.host.is_some() && is_no_host(record) {
+            complain("host", record.host.pid);
+            self.host = None;
+        }
+    }
+
+    /// What keeps it parked, if something does.
+    pub(super) fn parked_by(&self) -> PathBuf {
+        if self.newer { self.files.process() } else { self.files.failsafe() }
     }
 
     fn open(&mut self, identity: &ProcessIdentity) -> Option<Pidfd> {

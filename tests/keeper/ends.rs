@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use multimodule::process::{How, Pidfd, SpawnError, end_marked};
+use multimodule::process::{How, Pidfd, SpawnError, end_host};
 use multimodule::restart::When;
 use nix::sys::signal::Signal;
 
@@ -114,7 +114,7 @@ fn a_keeper_that_is_killed_leaves_its_host_running_and_the_record_true() {
     assert!(matches!(refused, Err(SpawnError::HostRuns { host, .. }) if host == record.host_identity()));
     assert_eq!(world.record(), record);
     // Who finds it so ends it, with all below it, by its mark.
-    let ended = end_marked(&record.nonce, Duration::from_secs(2)).unwrap();
+    let ended = end_host(&record, Duration::from_secs(2)).unwrap();
     assert!(ended.terminated >= 1 && ended.left.is_empty(), "{ended:?}");
     assert!(host.wait(Duration::ZERO).unwrap());
 }

@@ -1,8 +1,9 @@
 //! When a host is started again, and when it is not.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use multimodule::process::{Failsafe, How, Intent, SpawnError, read_record, write_record};
+use multimodule::process::{Failsafe, How, Intent, Pidfd, SpawnError, read_record, write_record};
 use multimodule::restart::{Backoff, Budget, Policy, When};
 use nix::sys::signal::Signal;
 
@@ -117,4 +118,18 @@ fn an_end_that_is_asked_for_during_the_backoff_needs_no_waiting() {
     ended(&keeper);
     let end = world.end().unwrap();
     assert_eq!((end.how, end.asked), (How::Exited(1), true));
+}
+
+#[test]
+fn a_host_that_exits_at_once_a_hundred_times_costs_its_budget_and_no_more() {
+    let mut world = World::new();
+    let begin = Instant::now();
+    let keeper = world.keep("exit 1", policy(When::Always, 119));
+    let handle = Pidfd::open(&keeper).unwrap().unwrap();
+    assert!(handle.wait(Duration::from_secs(120)).unwrap());
+    println!("120 starts and ends in {:?}", begin.elapsed());
+    assert_eq!(world.record().starts, 120);
+    let failsafe = Failsafe::read(&world.files().failsafe()).unwrap().unwrap();
+    assert!(failsafe.reason.starts_with("120 ends"), "{failsafe:?}");
+    assert_eq!((failsafe.ends.len(), failsafe.log.len()), (100, 20));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use multimodule::name::TaskName;
 use multimodule::process::{
-    Argument, EndRecord, HostFiles, HostRecord, KeeperOrder, Pidfd, ProcessIdentity, SpawnError, Spawner, end_marked,
+    Argument, EndRecord, HostFiles, HostRecord, KeeperOrder, Pidfd, ProcessIdentity, SpawnError, Spawner, end_host,
     read_record,
 };
 use multimodule::restart::{Backoff, Budget, Policy, When};
@@ -125,7 +125,7 @@ impl Drop for World {
             keeper.wait(SOON).unwrap();
         }
         if let Ok(Some(record)) = read_record::<HostRecord>(&self.files().process()) {
-            end_marked(&record.nonce, Duration::ZERO).unwrap();
+            end_host(&record, Duration::ZERO).unwrap();
         }
     }
 }

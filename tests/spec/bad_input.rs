@@ -8,7 +8,7 @@ use nix::unistd::Uid;
 use crate::places::SmallDisk;
 use crate::world::{Outcome, SOON, World};
 
-const COUNTER: &str = "{ Counter => { intervals => { save_state => 0.02 } }, Echo => {} }";
+const COUNTER: &str = "{ Counter => { is_external => 0, intervals => { save_state => 0.02 } }, Echo => {} }";
 
 /// How the daemon ends with this config file, and what it says.
 fn config_refused(world: &World, config: &str, reason: &str) {
@@ -200,7 +200,7 @@ fn a_state_directory_that_is_removed_under_way_is_reported_and_its_messages_wait
 #[test]
 fn a_bound_that_is_reached_refuses_with_75_and_both_numbers_and_keeps_what_it_has() {
     let world = World::new();
-    let config = "{ Counter => { queue => { max_messages => 2, max_bytes => 20000, block_timeout => 0.05 } } }";
+    let config = "{ Counter => { is_external => 0, queue => { max_messages => 2, max_bytes => 20000, block_timeout => 0.05 } } }";
     let daemon = world.own_daemon(config).start();
     daemon.wait_for("Counter: started", SOON);
     world.send("{block_ms => 1}", "Counter");

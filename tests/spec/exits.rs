@@ -12,7 +12,7 @@ const ECHO: &str = "{ Echo => {}, Router => { routes => [ { match => { source =>
 #[test]
 fn sigterm_ends_in_order_too_and_says_so() {
     let world = World::new();
-    let daemon = world.daemon().config("{ Example1 => {} }").prefix("mytasks::").start();
+    let daemon = world.daemon().config("{ Example1 => { is_external => 0 } }").prefix("mytasks::").start();
     daemon.wait_for("runs", SOON);
     daemon.terminate();
     daemon.wait_for("caught SIGTERM. starting orderly exit", SOON);

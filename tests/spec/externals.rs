@@ -10,10 +10,10 @@ use crate::world::{SOON, World};
 const HOWDY: &str = "Example2: received a message: ";
 
 fn tutorial(world: &World, entry: &str) -> Daemon {
-    tutorial_that_says(world, "howdy", entry)
+    tutorial_saying(world, "howdy", entry)
 }
 
-fn tutorial_that_says(world: &World, outstr: &str, entry: &str) -> Daemon {
+fn tutorial_saying(world: &World, outstr: &str, entry: &str) -> Daemon {
     let config = format!(
         "{{ Example1 => {{ outstr => '{outstr}', {entry} }}, Router => {{ routes => [ {{ match => {{ source => 'Example1' }}, \
          forwards => [ {{ qname => 'Example2' }} ] }} ] }} }}"
@@ -92,7 +92,7 @@ fn after_a_crash_of_the_daemon_they_go_on_and_are_adopted() {
     daemon.kill();
     daemon.exit(SOON);
     world.wait_for("a line without a daemon", || world.logs().contains("3 (howdy)").then_some(()));
-    let daemon = tutorial_that_says(&world, "again", "");
+    let daemon = tutorial_saying(&world, "again", "");
     daemon.wait_for("Example1: adopted", SOON);
     daemon.wait_for("(again)", SOON);
     assert_eq!(world.process("Example1").host, record.host);
@@ -151,10 +151,10 @@ fn a_killed_spawner_is_replaced_when_it_is_needed() {
     let world = World::new();
     let daemon = tutorial(&world, "");
     daemon.wait_for("1 (howdy)", SOON);
+    // Whichever thread started it.
     let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
     let children = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap());
-    let children: String = children.collect();
-    let spawner: u32 = children.trim().parse().expect("the daemon has one child, the spawner");
+    let spawner: u32 = children.collect::<String>().trim().parse().expect("the daemon has one child, the spawner");
     let spawner = ProcessIdentity::of(spawner).unwrap().unwrap();
     kill(&spawner);
     let record = world.process("Example1");

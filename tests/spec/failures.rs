@@ -81,7 +81,7 @@ fn a_task_that_blocks_its_thread_is_reported_by_name_and_the_others_go_on() {
 #[test]
 fn a_blocking_task_has_a_thread_of_its_own_and_is_not_reported() {
     let world = World::new();
-    let daemon = world.own_daemon("{ Counter => { blocking => 1 }, Echo => {} }").start();
+    let daemon = world.own_daemon("{ Counter => { is_external => 0, blocking => 1 }, Echo => {} }").start();
     daemon.wait_for("Counter: started", SOON);
     let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
     let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());

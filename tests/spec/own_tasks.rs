@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::pending;
+use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use multimodule::supervisor::{Launch, Program};
 use tokio::time::timeout;
 
 use crate::daemon::DaemonBuilder;
+use crate::rough_tasks::{Pulse, misbehave};
 use crate::world::World;
 
 /// Names the config; where it is not set, this program is no daemon.
@@ -27,6 +29,8 @@ const CONFIG: &str = "MULTIMODULE_SPEC_CONFIG";
 const WORDS: [&str; 4] = ["--exact", "own_tasks::this_program_can_be_a_daemon", "--nocapture", "--quiet"];
 /// Before the name of a host: the word after it is a pattern to the test runner, and here the name.
 const HOST: &str = "--skip";
+/// How many counters there are beside: `Crowd0` and so on.
+pub(crate) const CROWD: usize = 200;
 /// Names the state directory.
 const STATE: &str = "MULTIMODULE_SPEC_STATE";
 
@@ -50,11 +54,11 @@ impl DaemonBuilder<'_> {
 #[test]
 fn this_program_can_be_a_daemon() {
     let Some(config) = std::env::var_os(CONFIG) else { return };
+    host_name().iter().for_each(|process| misbehave(process.as_str()));
     let channels = channel::install(Handling::parse("log:1,error:2,alert:2").unwrap(), 0).unwrap();
     let state_dir = std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into();
     let set_level = Arc::new(move |level| channels.set_level(level));
-    let tasks = Registry::new().with::<Counter>("Counter").unwrap();
-    let tasks = tasks.with::<Echo>("Echo").unwrap().with::<Echo>("Second").unwrap();
+    let tasks = registry();
     let ended = if let Some(process) = host_name() {
         let options =
             HostOptions { process, prefixes: Vec::new(), state_dir, transit_dir: None, set_level, lines: None };
@@ -80,6 +84,17 @@ fn this_program_can_be_a_daemon() {
     std::process::exit(i32::from(ended.is_err()));
 }
 
+/// All tasks of the specs.
+fn registry() -> Registry {
+    let tasks = Registry::new().with::<Echo>("Echo").unwrap().with::<Echo>("Second").unwrap();
+    let tasks = tasks.with::<Pulse>("Pulse").unwrap();
+    let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"];
+    let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
+    let names = counters.into_iter().map(str::to_owned).chain(numbered);
+    // The registry keeps names for the life of the program.
+    names.fold(tasks, |tasks, name| tasks.with::<Counter>(name.leak()).unwrap())
+}
+
 fn host_name() -> Option<TaskName> {
     std::env::args().skip_while(|word| word != HOST).nth(1).map(|name| TaskName::new(name).unwrap())
 }
@@ -94,7 +109,7 @@ fn launch() -> Launch {
     Launch {
         spawner: env!("CARGO_BIN_EXE_multimodule").into(),
         program: Program::open(&program).unwrap(),
-        program_text: "spec".to_owned(),
+        program_text: daemon::program_text(),
         arguments: Arc::new(arguments),
         environment: Vec::new(),
     }
@@ -127,7 +142,7 @@ impl Task for Counter {
     }
 
     async fn start(&mut self, ctx: &mut Context<Self>) -> Result {
-        println!("Counter: started {}", ctx.config.label);
+        println!("{}: started {}", ctx.name(), ctx.config.label);
         Ok(())
     }
 
@@ -141,12 +156,12 @@ impl Task for Counter {
         );
         obey(&message)?;
         let heard: usize = ctx.state.0.values().map(Vec::len).sum();
-        println!("Counter: has heard {heard}.");
+        println!("{}: has heard {heard}.", ctx.name());
         Ok(())
     }
 
-    async fn stop(&mut self, _ctx: &mut Context<Self>) -> Result {
-        println!("Counter: stopped");
+    async fn stop(&mut self, ctx: &mut Context<Self>) -> Result {
+        println!("{}: stopped", ctx.name());
         Ok(())
     }
 }
@@ -186,6 +201,13 @@ fn obey(message: &Message) -> Result {
         // Nobody sends: this is a wait that holds up the thread.
         let (_tx, rx) = mpsc::channel::<()>();
         let _timed_out = rx.recv_timeout(Duration::from_millis(block.unsigned_abs()));
+    }
+    if let Some(script) = text(message, "child") {
+        let child = Command::new("/bin/sh").args(["-c", &script]).spawn()?;
+        println!("has child {}.", child.id());
+    }
+    for number in 0..number(message, "print").unwrap_or(0) {
+        println!("line {number} {}", "x".repeat(1000));
     }
     assert!(!is_set(message, "panic"), "told to panic");
     if is_set(message, "fail") { Err("told to fail".into()) } else { Ok(()) }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use multimodule::name::TaskName;
 use multimodule::process::{
-    HostFiles, HostRecord, Pidfd, ProcessIdentity, end_marked, processes_on_record, read_record,
+    EndRecord, HostFiles, HostRecord, Pidfd, ProcessIdentity, end_marked, processes_on_record, read_record,
 };
 use nix::sys::signal::Signal;
 
@@ -26,6 +26,12 @@ impl World {
     pub(crate) fn record(&self, name: &str) -> Option<HostRecord> {
         let name = TaskName::new(name).expect("a spec names processes well");
         read_record(&HostFiles::new(&self.state(), &name).process()).expect("a record is whole or not there")
+    }
+
+    /// How the last host of `name` ended, as far as that was seen.
+    pub(crate) fn end(&self, name: &str) -> Option<EndRecord> {
+        let name = TaskName::new(name).expect("a spec names processes well");
+        read_record(&HostFiles::new(&self.state(), &name).end()).expect("a record is whole or not there")
     }
 
     /// Waits until none of `identities` lives.
@@ -50,6 +56,11 @@ impl World {
         let Ok(entries) = fs::read_dir(self.state().join("log")) else { return String::new() };
         let text = |path: &Path| format!("{}:\n{}", path.display(), fs::read_to_string(path).unwrap_or_default());
         entries.flatten().map(|entry| text(&entry.path())).collect()
+    }
+
+    /// What the host of this name has printed.
+    pub(crate) fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.state().join("log").join(format!("{name}.log"))).unwrap_or_default()
     }
 
     /// Ends all external processes of this world, whatever became of their daemon.

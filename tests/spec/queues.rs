@@ -1,5 +1,6 @@
 //! The queues of a world, through the library: what is sent without a program, and what a queue holds.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use multimodule::config::parse_message;
@@ -8,7 +9,7 @@ use multimodule::name::QueueName;
 use multimodule::transit::{Bell, Outgoing, Reader, Transit};
 use multimodule::value::Map;
 
-use crate::world::World;
+use crate::world::{SOON, World};
 
 /// How long one sender waits for the others.
 const LANE_WAIT: Duration = Duration::from_secs(10);
@@ -54,6 +55,17 @@ impl World {
             }
         }
         messages
+    }
+
+    /// The numbers in the messages that wait on a queue, by `from`, in their order.
+    pub(crate) fn emitted(&self, queue: &str) -> BTreeMap<String, Vec<i64>> {
+        let mut emitted: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for message in self.take(queue, usize::try_from(self.waiting(queue)).expect("64 bits"), SOON) {
+            let field = |key| message.get(key).map(|value| value.view());
+            let (from, n) = (field("from").and_then(|from| from.as_text()), field("n").and_then(|n| n.as_i64()));
+            emitted.entry(from.expect("a text").to_owned()).or_default().push(n.expect("a number"));
+        }
+        emitted
     }
 
     /// How many messages a queue holds; none where there is no queue.

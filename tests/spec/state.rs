@@ -1,6 +1,6 @@
 //! State: exact whatever is killed and when, and never a silent start at zero.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::thread;
@@ -12,14 +12,15 @@ use crate::records::{cut_in_half, damage};
 use crate::world::{SOON, World};
 
 /// Commits so often that kills fall between them, and in the middle of them.
-const COUNTER: &str = "Counter => { intervals => { save_state => 0.01 }, delivery => 'at_least_once' }";
+const COUNTER: &str =
+    "Counter => { is_external => 0, intervals => { save_state => 0.01 }, delivery => 'at_least_once' }";
 
 /// What Counter emits goes to a queue that this test reads.
 const ROUTER: &str = "Router => { routes => [ { match => { source => 'Counter' }, \
                       forwards => [ { qname => 'Sink', outside => 1 } ] } ] }";
 
 /// Commits at the end only: each run leaves one record.
-const SELDOM: &str = "Counter => { intervals => { save_state => 3600 } }";
+const SELDOM: &str = "Counter => { is_external => 0, intervals => { save_state => 3600 } }";
 
 fn heard(world: &World) -> Heard {
     ron::from_str(&world.saved_state("Counter")).expect("the counter's state")
@@ -66,7 +67,7 @@ fn kill(daemon: &Daemon) {
 #[test]
 fn every_message_counts_exactly_once_whenever_the_daemon_is_killed_and_what_it_causes_goes_out_at_least_once() {
     let (world, all) = hear_numbers(COUNTER, kill);
-    let emitted = emitted(&world);
+    let emitted = world.emitted("Sink");
     for sender in SENDERS {
         let numbers = &emitted[sender];
         assert!(first_appearances(numbers).into_iter().eq(0..all), "{sender}: {numbers:?}");
@@ -76,7 +77,7 @@ fn every_message_counts_exactly_once_whenever_the_daemon_is_killed_and_what_it_c
 #[test]
 fn with_delivery_exactly_once_what_a_message_causes_goes_out_once_whenever_the_daemon_is_killed() {
     let (world, all) = hear_numbers(&COUNTER.replace("at_least_once", "exactly_once"), kill);
-    let emitted = emitted(&world);
+    let emitted = world.emitted("Sink");
     for sender in SENDERS {
         let numbers = &emitted[sender];
         assert!(numbers.iter().copied().eq(0..all), "{sender}: {numbers:?}");
@@ -86,7 +87,7 @@ fn with_delivery_exactly_once_what_a_message_causes_goes_out_once_whenever_the_d
 #[test]
 fn orderly_ends_among_the_messages_lose_and_repeat_nothing() {
     let (world, all) = hear_numbers(COUNTER, start_and_end);
-    let emitted = emitted(&world);
+    let emitted = world.emitted("Sink");
     for sender in SENDERS {
         assert!(emitted[sender].iter().copied().eq(0..all), "{sender}: {:?}", emitted[sender]);
     }
@@ -101,7 +102,7 @@ fn with_delivery_exactly_once_an_orderly_end_holds_nothing_back() {
     daemon.wait_for("has heard 1.", SOON);
     assert_eq!(world.waiting("Sink"), 0, "it waits for its record");
     end(&daemon);
-    assert_eq!(emitted(&world)["a"], [1]);
+    assert_eq!(world.emitted("Sink")["a"], [1]);
 }
 
 const SENDERS: [&str; 3] = ["a", "b", "c"];
@@ -144,17 +145,6 @@ fn hear_numbers(counter: &str, end_run: fn(&Daemon)) -> (World, i64) {
     (world, all)
 }
 
-/// What Counter emitted, by the sender of what caused it.
-fn emitted(world: &World) -> BTreeMap<String, Vec<i64>> {
-    let mut emitted: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for message in world.take("Sink", usize::try_from(world.waiting("Sink")).expect("64 bits"), SOON) {
-        let field = |key| message.get(key).map(|value| value.view());
-        let (from, n) = (field("from").and_then(|from| from.as_text()), field("n").and_then(|n| n.as_i64()));
-        emitted.entry(from.expect("a text").to_owned()).or_default().push(n.expect("a number"));
-    }
-    emitted
-}
-
 fn first_appearances(numbers: &[i64]) -> Vec<i64> {
     let mut seen = BTreeSet::new();
     numbers.iter().copied().filter(|n| seen.insert(*n)).collect()
@@ -165,7 +155,7 @@ fn save_state_says_how_often_a_state_is_saved() {
     let world = World::new();
     let config = |seconds: &str| {
         format!(
-            "{{ Example1 => {{ outstr => 'x', ct => 1, intervals => {{ save_state => {seconds}, Example1 => 0.1 }} }}, \
+            "{{ Example1 => {{ is_external => 0, outstr => 'x', ct => 1, intervals => {{ save_state => {seconds}, Example1 => 0.1 }} }}, \
                  Router => {{ routes => [ {{ match => {{ source => 'Example1' }}, forwards => [ {{ qname => 'Example2' }} ] }} ] }} }}"
         )
     };

@@ -61,7 +61,7 @@ fn a_message_to_a_stateless_task_that_nobody_configured_loads_it() {
 #[test]
 fn a_second_daemon_waits_for_a_task_whose_queue_another_one_reads_and_names_it_once() {
     let world = World::new();
-    let config = "{ Counter => {}, Echo => {} }";
+    let config = "{ Counter => { is_external => 0 }, Echo => {} }";
     let first = world.own_daemon(config).start();
     first.wait_for("Counter: started", SOON);
     first.wait_for("Echo: started", SOON);

@@ -13,11 +13,12 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use super::super::descriptors::close_others;
 use super::super::lock_file::{Attempt, LockFile};
 use super::super::order::Answer;
+use super::super::proof::KEEPER_TITLE;
 use super::super::spawner_main::end;
 use super::super::title::set_title;
 use super::super::{
     FileError, HostFiles, HostRecord, KeeperOrder, Pidfd, PidfdError, ProcessIdentity, ProcessRef, RecordError,
-    RecordFault, read_record, write_record,
+    RecordFault, is_no_host, read_record, write_record,
 };
 use super::life::Life;
 use super::past::Past;
@@ -118,14 +119,14 @@ fn running_host(files: &HostFiles) -> Result<Option<ProcessRef>, NoKeeper> {
         read => read?,
     };
     let Some(record) = record else { return Ok(None) };
-    let handle = Pidfd::open(&record.host_identity())?;
+    let handle = Pidfd::open(&record.host_identity())?.filter(|_| !is_no_host(&record));
     // A zombie whose parent does not wait for it has a handle, and has ended.
     let lives = handle.map_or(Ok(false), |handle| handle.wait(Duration::ZERO).map(|ended| !ended))?;
     Ok(lives.then_some(record.host))
 }
 
 fn name_process(order: &KeeperOrder) -> Result<(), NoKeeper> {
-    set_title(&format!("multimodule keeper {}", order.name))?;
+    set_title(&format!("{KEEPER_TITLE}{}", order.name))?;
     // The kernel cuts it to 15 bytes.
     let short = std::ffi::CString::new(format!("keeper {}", order.name)).unwrap_or_default();
     Ok(set_name(&short)?)

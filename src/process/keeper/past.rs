@@ -9,6 +9,12 @@ use super::super::{BootId, EndRecord, Failsafe, HostFiles, RecordError, Restarts
 use crate::name::TaskName;
 use crate::restart::{Decision, End, Policy, UnaskedEnd, decide, keep_in_window};
 
+/// How much of an end's words is remembered, in characters: enough for a reason, little enough for a thousand ends.
+const MAX_HOW: usize = 200;
+
+/// How many ends a person is shown: the newest.
+const SHOWN: usize = 100;
+
 /// The ends within the budget's window, also those under an earlier keeper of this boot.
 #[derive(Debug)]
 pub(super) struct Past {
@@ -33,8 +39,8 @@ impl Past {
         let this = End { asked: end.asked, failed: end.how.failed() };
         let decision = decide(policy, &self.restarts.ends, this, now_ms, random());
         if !end.asked {
-            let end = UnaskedEnd { at_ms: now_ms, unix_ms: end.ended_unix_ms, how: end.how.to_string() };
-            self.restarts.ends.push(end);
+            let how = end.how.to_string().chars().take(MAX_HOW).collect();
+            self.restarts.ends.push(UnaskedEnd { at_ms: now_ms, unix_ms: end.ended_unix_ms, how });
             keep_in_window(policy, &mut self.restarts.ends, now_ms);
         }
         decision
@@ -54,9 +60,11 @@ impl Past {
         write_record(&files.restarts(), &self.restarts)
     }
 
-    /// Each end with its time, as a person reads it.
+    /// The newest ends, each with its time, as a person reads it.
     fn lines(&self) -> Vec<String> {
-        self.restarts.ends.iter().map(|end| format!("{}: {}", utc(end.unix_ms), end.how)).collect()
+        let ends = &self.restarts.ends;
+        let shown = &ends[ends.len().saturating_sub(SHOWN)..];
+        shown.iter().map(|end| format!("{}: {}", utc(end.unix_ms), end.how)).collect()
     }
 }
 

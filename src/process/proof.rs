@@ -1,0 +1,72 @@
+//! Whether a process that a record names can be what the record calls it.
+//!
+//! An identity tells which process is meant, and a record may name any: one that was damaged well, or was written by
+//! somebody else. Hosts bear the mark of their start in their environment, keepers their title. What cannot be read
+//! disproves nothing.
+
+use std::io::Read;
+
+use super::family::{environment, has_mark};
+use super::{HostRecord, SPAWNER_NAME};
+
+/// Before the name in a keeper's title.
+pub(super) const KEEPER_TITLE: &str = "multimodule keeper ";
+
+/// Whether the process with the pid of the record's keeper is none. The pid must be held by a handle.
+#[must_use]
+pub fn is_no_keeper(record: &HostRecord) -> bool {
+    !has_title(record.keeper.pid).unwrap_or(true)
+}
+
+/// Whether the process with the pid of the record's host was not started as it. The pid must be held by a handle.
+#[must_use]
+pub fn is_no_host(record: &HostRecord) -> bool {
+    let pid = record.host.pid;
+    // One that has ended, or a thread of the kernel, has no environment.
+    let other = environment(pid).is_ok_and(|bytes| !bytes.is_empty() && !has_mark(&bytes, &record.nonce));
+    // Until its program begins it is a copy of its keeper.
+    other && !has_title(pid).unwrap_or(true)
+}
+
+/// Whether it shows the title of a keeper, or of the spawner where the kernel lets nobody change it; none where it
+/// shows nothing.
+fn has_title(pid: u32) -> Option<bool> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok()?;
+    file.take(KEEPER_TITLE.len() as u64).read_to_end(&mut bytes).ok()?;
+    let known = bytes.starts_with(KEEPER_TITLE.as_bytes()) || bytes.starts_with(SPAWNER_NAME.as_bytes());
+    (!bytes.is_empty()).then_some(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::process::{BootId, NONCE_VARIABLE, Nonce, ProcessRef};
+
+    #[test]
+    fn a_process_without_the_mark_is_no_host_and_one_without_the_title_no_keeper() {
+        let nonce = Nonce::fresh().unwrap();
+        let sleep = |mark: &Nonce| Command::new("sleep").arg("600").env(NONCE_VARIABLE, mark.to_string()).spawn();
+        let mut children = [sleep(&nonce).unwrap(), sleep(&Nonce::fresh().unwrap()).unwrap()];
+        for (child, is_other) in children.iter().zip([false, true]) {
+            let process = ProcessRef { pid: child.id(), start_ticks: 1 };
+            let record = HostRecord {
+                boot: BootId::current().unwrap(),
+                pid_namespace: 1,
+                keeper: process,
+                host: process,
+                nonce,
+                started_unix_ms: 1,
+                starts: 1,
+                program: String::new(),
+            };
+            assert_eq!((is_no_host(&record), is_no_keeper(&record)), (is_other, true));
+        }
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Many external tasks at once.
+
+use std::time::{Duration, Instant};
+
+use crate::own_tasks::CROWD;
+use crate::world::World;
+
+/// How long so many starts may take on a slow machine that others use too.
+const STARTS: Duration = Duration::from_secs(120);
+/// How long their adoption may take, from the start of the daemon's program to the last line that tells of one.
+const ADOPTIONS: Duration = Duration::from_secs(10);
+
+#[test]
+fn two_hundred_external_tasks_are_adopted_at_once_and_none_is_started_again() {
+    let world = World::new();
+    let entries: Vec<String> = (0..CROWD).map(|number| format!("Crowd{number} => {{}}")).collect();
+    let config = format!("{{ {} }}", entries.join(", "));
+    let daemon = world.own_daemon(&config).start();
+    (0..CROWD).for_each(|number| _ = daemon.wait_for(&format!("Crowd{number}: started"), STARTS));
+    let before: Vec<_> = (0..CROWD).map(|number| world.process(&format!("Crowd{number}"))).collect();
+    daemon.kill();
+    daemon.exit(ADOPTIONS);
+    let begin = Instant::now();
+    let daemon = world.own_daemon(&config).start();
+    (0..CROWD).for_each(|number| _ = daemon.wait_for(&format!("Crowd{number}: adopted: pid "), ADOPTIONS));
+    println!("{CROWD} processes adopted in {:?}, the daemon's start included", begin.elapsed());
+    let after: Vec<_> = (0..CROWD).map(|number| world.process(&format!("Crowd{number}"))).collect();
+    assert_eq!(before, after);
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(STARTS), 0);
+}

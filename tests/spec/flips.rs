@@ -1,0 +1,73 @@
+//! A stateful task that moves between daemon and process of its own while messages flow.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::own_tasks::Heard;
+use crate::world::{SOON, World};
+
+/// How often it moves, each way.
+const FLIPS: usize = 100;
+/// The pause between two messages of a sender: messages flow at every moment, and the queue stays short.
+const PAUSE: Duration = Duration::from_millis(1);
+const SENDERS: [&str; 2] = ["a", "b"];
+/// How long one move may take where tests share a slow machine.
+const MOVE: Duration = Duration::from_secs(30);
+
+fn config(delivery: &str, external: bool, label: usize) -> String {
+    format!(
+        "{{ Counter => {{ label => '{label}', is_external => {}, delivery => '{delivery}', \
+         intervals => {{ save_state => 0.05 }} }}, Router => {{ routes => [ {{ match => {{ source => 'Counter' }}, \
+         forwards => [ {{ qname => 'Sink', outside => 1 }} ] }} ] }} }}",
+        u8::from(external)
+    )
+}
+
+fn flip(delivery: &str) {
+    let world = World::new();
+    let daemon = world.own_daemon(&config(delivery, false, 0)).start();
+    daemon.wait_for("Counter: started 0", SOON);
+    let (flows, sent) = (AtomicBool::new(true), [AtomicI64::new(0), AtomicI64::new(0)]);
+    thread::scope(|scope| {
+        for (sender, sent) in SENDERS.iter().zip(&sent) {
+            let (world, flows) = (&world, &flows);
+            scope.spawn(move || {
+                while flows.load(Ordering::Relaxed) {
+                    let n = sent.fetch_add(1, Ordering::Relaxed);
+                    world.send(&format!("{{from => '{sender}', n => {n}}}"), "Counter");
+                    thread::sleep(PAUSE);
+                }
+            });
+        }
+        let mut line = 0;
+        for label in 1..=2 * FLIPS {
+            world.write_config(&config(delivery, label % 2 == 1, label));
+            line = daemon.wait_for_after(line, &format!("Counter: started {label}"), MOVE);
+        }
+        flows.store(false, Ordering::Relaxed);
+    });
+    let sent = sent.map(AtomicI64::into_inner);
+    daemon.wait_for(&format!("Counter: has heard {}.", sent[0] + sent[1]), MOVE);
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    println!("{delivery}: {} messages over {} moves", sent[0] + sent[1], 2 * FLIPS);
+    let heard: Heard = ron::from_str(&world.saved_state("Counter")).expect("the counter's state");
+    let emitted = world.emitted("Sink");
+    for (sender, sent) in SENDERS.into_iter().zip(sent) {
+        // Each move is orderly: what goes out again after a crash goes out once here, whatever the delivery.
+        assert!(heard.0[sender].iter().copied().eq(0..sent), "{sender}: {:?}", heard.0[sender]);
+        assert!(emitted[sender].iter().copied().eq(0..sent), "{sender}: {:?}", emitted[sender]);
+    }
+    assert_eq!((world.waiting("Counter"), world.waiting("dead")), (0, 0));
+}
+
+#[test]
+fn moved_a_hundred_times_each_way_under_flow_a_task_loses_doubles_and_reorders_nothing() {
+    flip("at_least_once");
+}
+
+#[test]
+fn moved_a_hundred_times_each_way_under_flow_with_exactly_once_it_is_the_same() {
+    flip("exactly_once");
+}
