@@ -9,6 +9,8 @@
 //! This one program is the test, the system under test and its plain sender: its first word says which.
 #![expect(clippy::unwrap_used, reason = "a panic is a test's verdict")]
 
+#[path = "chaos/cases.rs"]
+mod cases;
 #[path = "chaos/daemon.rs"]
 mod daemon;
 #[path = "chaos/exit.rs"]
@@ -29,6 +31,8 @@ mod sender;
 mod shape;
 #[path = "chaos/storm.rs"]
 mod storm;
+#[path = "chaos/system.rs"]
+mod system;
 #[path = "chaos/tally.rs"]
 mod tally;
 #[path = "chaos/tasks.rs"]
@@ -44,6 +48,7 @@ use std::time::Duration;
 use multimodule::cli::multimodule_main;
 use multimodule::process::is_spawner;
 
+use crate::cases::Outcome;
 use crate::daemon::MULTIMODULE;
 use crate::sender::{SENDER, sender_main};
 use crate::shape::TRIALS;
@@ -81,6 +86,10 @@ fn test() -> ExitCode {
         failed |= !faults.is_empty();
         kills += score.all_kills();
         messages += score.all_handled();
+    }
+    for (name, outcome) in cases::run() {
+        failed |= matches!(outcome, Outcome::Wrong(_));
+        println!("{name}: {outcome}");
     }
     let least = |of_a_minute: u64| of_a_minute * seconds / SECONDS;
     println!(

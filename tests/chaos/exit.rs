@@ -80,6 +80,7 @@ fn read_all(mut consumer: Consumer, out: &Mutex<Out>, stop: &AtomicBool) {
     let mut batch = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         consumer.wait(WAIT).unwrap();
+        consumer.check_replaced().unwrap();
         while consumer.take(&mut batch).unwrap() > 0 {}
         let mut out = lock(out);
         for taken in batch.drain(..) {

@@ -9,7 +9,7 @@ use crate::exit::{Came, Out};
 use crate::place::{Place, queue_name};
 use crate::score::Score;
 use crate::shape::{Delivery, Trial};
-use crate::storm::QUEUES;
+use crate::system::QUEUES;
 use crate::tally::Tally;
 use crate::tasks::{COUNT, Counted, PLAIN, RING, STATELESS, Tallies, key};
 
