@@ -67,13 +67,16 @@ pub(super) fn wait(
     // Rounded up: a wait of 0 ms before the deadline would spin.
     let millis = left.map_or(LONGEST_WAIT, |left| left.min(LONGEST_WAIT)).as_micros().div_ceil(1000);
     let timeout = PollTimeout::from(u16::try_from(millis).unwrap_or(u16::MAX));
+    let fifo = bell.fifo();
     let mut fds = [
-        PollFd::new(bell.as_fd(), PollFlags::POLLIN),
+        PollFd::new(fifo.as_fd(), PollFlags::POLLIN),
         PollFd::new(interrupts.0.as_fd(), PollFlags::POLLIN),
         // Asked for nothing, a pipe tells when its reader is gone.
         PollFd::new(output.as_fd(), PollFlags::empty()),
     ];
     match poll(&mut fds, timeout) {
+        // The doorbell may have been removed.
+        Ok(0) => drop(bell.mend().map_err(fail)?),
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(fail(errno.into())),
     }

@@ -15,12 +15,13 @@ use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{read_running_conf, write_running_conf};
 use super::share::Process;
-use crate::config::{RestartSettings, RestartWhen, RunningConfig};
+use crate::config::{QueueSettings, RestartSettings, RestartWhen, RunningConfig};
 use crate::name::TaskName;
 use crate::restart::{Backoff, Budget, Policy, When};
 use crate::router::RoutingTable;
+use crate::runtime::queue_settings;
 use crate::supervisor::Spec;
-use crate::task::Placement;
+use crate::task::{Place, Placement};
 use crate::value::Map;
 
 impl Daemon {
@@ -30,6 +31,7 @@ impl Daemon {
         if !moved.is_empty() {
             self.spread(assembly, &effective, moved).await?;
         }
+        self.bound_queues(assembly);
         self.spread(assembly, &effective, BTreeSet::new()).await?;
         self.supervisor.want(&specs(assembly)).await;
         self.removed(&assembly.placement);
@@ -50,6 +52,20 @@ impl Daemon {
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
         tokio::join!(self.supervisor.configure(generation), self.node.apply(share, table));
         Ok(())
+    }
+
+    /// Tells the queues of external tasks their bounds: a process that never gets as far as opening its queue would
+    /// leave it with the usual ones.
+    fn bound_queues(&self, assembly: &Assembly) {
+        let external = assembly.wanted.iter().filter(|(name, _)| {
+            let placed = assembly.placement.by_task.get(*name);
+            placed.is_some_and(|placed| placed.place != Place::Daemon)
+        });
+        for (name, task) in external.filter(|(_, task)| task.framework.queue != QueueSettings::default()) {
+            if let Err(error) = self.transit.set_settings(&name.queue(), &queue_settings(&task.framework.queue)) {
+                tracing::error!("{error}");
+            }
+        }
     }
 
     /// Leaves the config for the hosts; one that says the same keeps its number.

@@ -1,15 +1,24 @@
 //! The queue `dead`: messages that could not be handled, each with the reason.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::office::Office;
 use crate::fields;
 use crate::message::Message;
 use crate::name::QueueName;
-use crate::transit::{Overflow, POISON, Settings};
+use crate::transit::{Error, Overflow, POISON, Settings, Transit};
 
 /// The queue's name.
 pub const DEAD: &str = "dead";
 /// The field that says why a message is there: `{task, reason}`.
 pub const WHY: &str = ".dead";
+
+/// How long another process may change the queue at our start: after a reboot it walks through what the queue holds.
+const BUSY_PATIENCE: Duration = Duration::from_secs(30);
+/// How often we look meanwhile.
+const BUSY_RETRY: Duration = Duration::from_millis(50);
 
 /// `dead` drops its oldest: a task that fails every message must not stop the others.
 pub(super) fn settings() -> Settings {
@@ -18,6 +27,17 @@ pub(super) fn settings() -> Settings {
 
 pub(super) fn queue() -> QueueName {
     QueueName::new(DEAD).expect("`dead` is a name")
+}
+
+/// Makes the queue as it is to be. Another process that is changing it is waited for, without holding up a thread.
+pub(super) async fn open(transit: &Transit) -> Result<(), Error> {
+    let deadline = Instant::now() + BUSY_PATIENCE;
+    loop {
+        match transit.set_settings(&queue(), &settings()) {
+            Err(Error::IndexBusy { .. }) if Instant::now() < deadline => tokio::time::sleep(BUSY_RETRY).await,
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Why an input is given up that processes ended on.

@@ -293,6 +293,7 @@ impl Durable {
 
     /// Once in a while: are the files still the ones that the paths name, and did something happen to the queue?
     pub(super) fn look_after(&mut self) -> Vec<String> {
+        self.ledger.tidy(std::time::Instant::now());
         let mut lines: Vec<_> = self.consumer.incidents().iter().map(ToString::to_string).collect();
         lines.extend(self.consumer.check_replaced().err().map(|error| error.to_string()));
         lines.extend(self.consumer.tidy().err().map(|error| error.to_string()));

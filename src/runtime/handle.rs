@@ -208,8 +208,9 @@ impl Actor {
     }
 }
 
-/// What a config says of a queue, in the transit's terms.
-fn settings(queue: &QueueSettings) -> Settings {
+/// What a config says of a queue, in the transit's terms; the usual where it says nothing.
+#[must_use]
+pub fn settings(queue: &QueueSettings) -> Settings {
     let usual = Settings::default();
     let overflow = queue.overflow.map_or(usual.overflow, |overflow| match overflow {
         config::Overflow::Block => Overflow::Block,

@@ -14,6 +14,7 @@ mod way;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -200,6 +201,11 @@ impl Ledger {
         inner.generation += 1;
         inner.listed.clear();
         inner.outbox.roll_back();
+    }
+
+    /// Once a second: gives back lanes that are idle.
+    pub(super) fn tidy(&self, now: Instant) {
+        self.lock().outbox.tidy(now);
     }
 
     /// Gives the lanes back. What is handled after this is void: the last record lists it, or the inputs are taken

@@ -28,6 +28,7 @@ mod durable;
 mod guard;
 mod handle;
 mod inlet;
+mod lanes;
 mod leaver;
 mod ledger;
 #[cfg(test)]
@@ -57,7 +58,7 @@ mod watermark;
 pub use control::{ControlInbox, ControlMessage};
 pub use dead::{DEAD, WHY};
 pub use guard::install_panic_hook;
-pub use handle::Role;
+pub use handle::{Role, settings as queue_settings};
 pub use node::{Node, NodeOptions, Wanted};
 pub use registry::{Registry, RegistryError, TaskKind};
 pub use waits::Wait;

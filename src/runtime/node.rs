@@ -89,7 +89,7 @@ impl Node {
     pub async fn start(options: NodeOptions) -> Result<(Self, Option<ControlInbox>), Error> {
         let NodeOptions { transit, state_dir, process, description, control_queue } = options;
         let bell = Bell::open(&transit)?;
-        transit.set_settings(&dead::queue(), &dead::settings())?;
+        dead::open(&transit).await?;
         let board = Switchboard::new(RoutingTable::default(), HashMap::new());
         let office = Arc::new(Office::new(transit, board, LaneName::Process(process)));
         let doorman = Doorman::start(bell.clone(), office.clone());

@@ -1,6 +1,6 @@
 //! What all actors of a process share: the transit, the switchboard, the process's own lanes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::neighbour::Neighbour;
-use super::process_lane::{ProcessLane, Way};
+use super::process_lane::{ProcessLane, ProcessLanes, Way};
 use super::switchboard::Switchboard;
 use super::waits::Waits;
 use super::watch::Watch;
@@ -32,7 +32,7 @@ pub(super) struct Office {
     pub(super) waits: Waits,
     /// What this process writes when no stateful task's course decides.
     lane: LaneName,
-    lanes: Mutex<HashMap<QueueName, Arc<ProcessLane>>>,
+    lanes: Mutex<ProcessLanes>,
     /// Set when the process ends and waits for nothing any more.
     giving_up: AtomicBool,
 }
@@ -51,7 +51,7 @@ pub(super) enum PostError {
 impl Office {
     pub(super) fn new(transit: Transit, switchboard: Switchboard, lane: LaneName) -> Self {
         let (switchboard, watch) = (ArcSwap::from_pointee(switchboard), Watch::new());
-        let (lanes, giving_up) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
+        let (lanes, giving_up) = (Mutex::new(ProcessLanes::new(std::time::Instant::now())), AtomicBool::new(false));
         Self { transit, switchboard, watch, waits: Waits::default(), lane, lanes, giving_up }
     }
 
@@ -66,16 +66,10 @@ impl Office {
 
     /// The process's own lane in `queue`.
     fn process_lane(&self, queue: &QueueName) -> Arc<ProcessLane> {
-        let mut lanes = self.lock_lanes();
-        if let Some(lane) = lanes.get(queue) {
-            return lane.clone();
-        }
-        let lane = Arc::new(ProcessLane::new(self.transit.clone(), queue.clone(), self.lane.clone()));
-        lanes.insert(queue.clone(), lane.clone());
-        lane
+        self.lock_lanes().of(queue, &self.transit, &self.lane)
     }
 
-    fn lock_lanes(&self) -> MutexGuard<'_, HashMap<QueueName, Arc<ProcessLane>>> {
+    fn lock_lanes(&self) -> MutexGuard<'_, ProcessLanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,7 +108,7 @@ impl Office {
     /// A neighbour leaves and has nothing any more: from now on its messages go to its queue.
     pub(super) fn leave(&self, neighbour: &Arc<Neighbour>) {
         let lanes = self.lock_lanes();
-        match lanes.get(&neighbour.task.queue()).cloned() {
+        match lanes.get(&neighbour.task.queue()) {
             // One that nobody sent to has no lane; nobody makes one meanwhile.
             None => neighbour.go(),
             Some(lane) => {
@@ -185,8 +179,9 @@ impl Office {
         }
     }
 
-    /// Does the transit's housekeeping, once a second.
+    /// Does the transit's housekeeping, once a second, and gives back lanes that are idle.
     pub(super) fn tidy(&self) {
+        self.lock_lanes().sweep(std::time::Instant::now());
         if let Err(error) = self.transit.tidy() {
             tracing::error!("{error}");
         }

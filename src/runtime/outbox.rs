@@ -14,10 +14,12 @@
 //! lane lacks. Tags of a lane ascend.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::dead;
+use super::lanes::Lanes;
 use super::office::AppendRefusal;
 use super::process_lane::is_finished;
 use super::sent::Sent;
@@ -44,7 +46,7 @@ pub(super) struct Outbox {
     /// The newest written record, and the last index given with it.
     n: u64,
     index: u64,
-    senders: HashMap<QueueName, Sender>,
+    lanes: Lanes,
     /// What the last record said of queues that were not written to since.
     marks: BTreeMap<QueueName, OutputMark>,
     /// Entries of the newest written record, then what came since its snapshot.
@@ -104,7 +106,7 @@ impl Outbox {
             epoch: record.epoch,
             n: record.n,
             index: record.outbox.len() as u64,
-            senders: HashMap::new(),
+            lanes: Lanes::new(Instant::now()),
             marks: record.outputs.iter().map(|mark| (mark.queue.clone(), mark.clone())).collect(),
             sealed: entries.len(),
             snapshot: 0,
@@ -175,11 +177,7 @@ impl Outbox {
     }
 
     fn sender(&mut self, queue: &QueueName) -> Result<&Sender, AppendError> {
-        if !self.senders.contains_key(queue) {
-            let sender = self.transit.sender(queue, &self.lane)?;
-            self.senders.insert(queue.clone(), sender);
-        }
-        Ok(&self.senders[queue])
+        Ok(self.lanes.sender(queue, || self.transit.sender(queue, &self.lane))?)
     }
 
     /// Fills the outbox's part of a record: from here until it is written, nothing sealed is appended.
@@ -281,7 +279,7 @@ impl Outbox {
 
     /// Whether everything that the task ever sent to a queue has been handled.
     pub(super) fn has_nothing_for(&self, queue: &QueueName) -> bool {
-        let finished = match self.senders.get(queue) {
+        let finished = match self.lanes.get(queue) {
             Some(sender) => sender.is_finished(),
             None => is_finished(&self.transit, queue, &self.lane),
         };
@@ -290,16 +288,26 @@ impl Outbox {
 
     /// Gives the lanes back.
     pub(super) fn release(&mut self) {
-        self.senders.clear();
+        self.lanes.clear();
     }
 
     fn marks(&mut self) -> Vec<OutputMark> {
-        for (queue, sender) in &self.senders {
-            let (_, count) = sender.written();
-            self.marks.insert(queue.clone(), OutputMark { queue: queue.clone(), lane: sender.lane_id().0, count });
+        for (queue, sender) in self.lanes.iter() {
+            self.marks.insert(queue.clone(), mark(queue, sender));
         }
         self.marks.values().cloned().collect()
     }
+
+    /// Once a second: gives back lanes that are idle.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        for (queue, sender) in self.lanes.sweep(now) {
+            self.marks.insert(queue.clone(), mark(&queue, &sender));
+        }
+    }
+}
+
+fn mark(queue: &QueueName, sender: &Sender) -> OutputMark {
+    OutputMark { queue: queue.clone(), lane: sender.lane_id().0, count: sender.written().1 }
 }
 
 impl Entry {

@@ -8,9 +8,11 @@
 //! in the lane: the look at the lane, the append and each change of the way are steps under one lock. What a
 //! neighbour that leaves had not handled goes to the lane before the way changes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use super::lanes::SWEEP;
 use super::neighbour::Neighbour;
 use super::office::AppendRefusal;
 use crate::message::Message;
@@ -28,6 +30,8 @@ pub(super) struct ProcessLane {
 #[derive(Default)]
 struct State {
     sender: Option<Sender>,
+    /// Since the last sweep. A clock would be read for each message.
+    used: bool,
     memory: Option<Arc<Neighbour>>,
 }
 
@@ -93,6 +97,12 @@ impl ProcessLane {
         neighbour.go();
     }
 
+    /// Whether nothing was appended since the last question, and memory is not the way.
+    fn is_idle(&self) -> bool {
+        let mut state = self.lock();
+        !std::mem::take(&mut state.used) && state.memory.is_none()
+    }
+
     fn memory(&self, state: &mut State, neighbour: Option<&Arc<Neighbour>>) -> Option<Arc<Neighbour>> {
         if state.memory.is_none() {
             let neighbour = neighbour.filter(|neighbour| !neighbour.is_gone())?;
@@ -115,11 +125,50 @@ impl ProcessLane {
     fn append_to(&self, state: &mut State, message: &Message, scratch: &mut Vec<u8>) -> Result<(), AppendRefusal> {
         let body = message.encode_to(scratch).map_err(|error| AppendRefusal::Never(error.to_string()))?;
         let out = Outgoing { stamp: message.stamp(), tag: None, body };
+        state.used = true;
         let sender = match &mut state.sender {
             Some(sender) => sender,
             empty => empty.insert(self.transit.sender(&self.queue, &self.name).map_err(AppendError::from)?),
         };
         Ok(sender.append(&out)?)
+    }
+}
+
+/// The process's own lanes, by queue.
+///
+/// Invariant: a lane that nothing was sent by for a minute or two is given back, so the table holds what is in use and
+/// not every queue that ever was.
+pub(super) struct ProcessLanes {
+    lanes: HashMap<QueueName, Arc<ProcessLane>>,
+    swept: Instant,
+}
+
+impl ProcessLanes {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { lanes: HashMap::new(), swept: now }
+    }
+
+    pub(super) fn get(&self, queue: &QueueName) -> Option<Arc<ProcessLane>> {
+        self.lanes.get(queue).cloned()
+    }
+
+    /// The lane of `queue`, made where it is not.
+    pub(super) fn of(&mut self, queue: &QueueName, transit: &Transit, name: &LaneName) -> Arc<ProcessLane> {
+        if let Some(lane) = self.get(queue) {
+            return lane;
+        }
+        let lane = Arc::new(ProcessLane::new(transit.clone(), queue.clone(), name.clone()));
+        self.lanes.insert(queue.clone(), lane.clone());
+        lane
+    }
+
+    /// Once a second: gives back the lanes that are idle, if it is time to.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.swept) >= SWEEP {
+            self.swept = now;
+            // Who is about to send holds the lane, and finds it as it was.
+            self.lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle());
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Doorman {
 }
 
 async fn answer(bell: &Arc<Bell>, office: &Office) -> std::io::Result<()> {
-    let listening = AsyncBell::new(bell.clone())?;
+    let mut listening = AsyncBell::new(bell.clone())?;
     let (mut tidied, mut circles) = (Instant::now(), Circles::default());
     loop {
         match tokio::time::timeout(LONGEST_SLEEP, listening.rung()).await {
@@ -47,6 +47,9 @@ async fn answer(bell: &Arc<Bell>, office: &Office) -> std::io::Result<()> {
             // Also while rings for other queues keep coming.
             bell.wake_waiting();
             office.tidy();
+            if let Err(error) = listening.mend() {
+                tracing::error!("the doorbell was removed and could not be made anew: {error}");
+            }
             for line in circles.news(&office.waits.list(), SystemTime::now()) {
                 tracing::error!("{line}");
             }

@@ -22,7 +22,7 @@ impl Watcher {
 
     /// Has a keeper made.
     pub(super) async fn start(&mut self) {
-        let Some(spec) = &self.wanted else { return };
+        let Some(spec) = self.wish.spec() else { return };
         tracing::debug!(task = self.name.as_str(), "{}: its process is started", self.name);
         let Err(error) = self.shared.start(self.name.clone(), spec.restart).await else { return };
         self.error(&format!("its process cannot be started: {error}"));
@@ -55,7 +55,7 @@ impl Watcher {
 
     /// What follows an end that is counted already.
     fn decide(&mut self, end: &EndRecord) {
-        let Some(spec) = &self.wanted else { return };
+        let Some(spec) = self.wish.spec() else { return };
         let end = End { asked: end.asked, failed: end.how.failed() };
         let decision = decide(&spec.restart, &[], end, 0, getrandom::u64().unwrap_or_default());
         self.phase = life::judged(&decision, Instant::now());
@@ -63,7 +63,7 @@ impl Watcher {
 
     /// Counts an end that no keeper saw, and says what follows.
     fn settle(&mut self, host: Option<ProcessRef>, how: How) {
-        let Some(spec) = &self.wanted else { return };
+        let Some(spec) = self.wish.spec() else { return };
         let text = how.to_string();
         let decision = settle_unseen_end(&self.files(), &self.name, &spec.restart, host, how);
         match decision {
@@ -122,7 +122,7 @@ impl Watcher {
 
     /// Leaves the changed policy for the keeper, which looks before it starts its host again.
     pub(super) fn tell_keeper(&self) {
-        let (Some(spec), path) = (&self.wanted, self.files().intent()) else { return };
+        let (Some(spec), path) = (self.wish.spec(), self.files().intent()) else { return };
         // Without one there is no keeper yet; it gets its policy with its order.
         let Ok(Some(intent)) = read_record::<Intent>(&path) else { return };
         if intent.restart != spec.restart {

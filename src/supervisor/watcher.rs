@@ -41,6 +41,27 @@ pub struct Spec {
     pub restart: Policy,
 }
 
+/// What is wanted of a process.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Wish {
+    /// Nobody has said: it may be what an earlier daemon has started, and is left as it is.
+    Unknown,
+    /// That it runs so.
+    Runs(Spec),
+    /// That it does not run.
+    Ended,
+}
+
+impl Wish {
+    /// How it should run, if it should.
+    pub(super) fn spec(&self) -> Option<&Spec> {
+        match self {
+            Self::Runs(spec) => Some(spec),
+            Self::Unknown | Self::Ended => None,
+        }
+    }
+}
+
 /// How long after something was asked for it is looked for, at first and at last: a start takes some milliseconds.
 const LOOKS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
 /// How often it is looked at while nothing is expected.
@@ -51,9 +72,7 @@ pub(super) struct Watcher {
     pub(super) shared: Arc<Shared>,
     pub(super) name: TaskName,
     requests: mpsc::Receiver<Request>,
-    pub(super) wanted: Option<Spec>,
-    /// Whether a config has said what is wanted: until then what is found is left as it is.
-    decided: bool,
+    pub(super) wish: Wish,
     pub(super) phase: Phase,
     pub(super) sight: Sight,
     contact: Contact,
@@ -85,8 +104,7 @@ impl Watcher {
         let state_dir = shared.state_dir.clone();
         Self {
             requests,
-            wanted: None,
-            decided: false,
+            wish: Wish::Unknown,
             phase: Phase::Gone,
             sight: Sight::new(&state_dir, name.clone()),
             contact: Contact::new(state_dir.clone(), name.clone()),
@@ -151,10 +169,10 @@ impl Watcher {
     }
 
     async fn act(&mut self, seen: Seen) {
-        if !self.decided {
+        if self.wish == Wish::Unknown {
             return;
         }
-        let (phase, effect) = life::next(self.phase, seen, self.wanted.is_some(), Instant::now());
+        let (phase, effect) = life::next(self.phase, seen, self.wish.spec().is_some(), Instant::now());
         if phase != self.phase || seen != self.last_seen {
             self.pause = LOOKS[0];
         }
@@ -170,7 +188,7 @@ impl Watcher {
         if self.shared.note_parked(&self.name, self.phase == Phase::Parked) {
             self.tell_parked();
         }
-        if self.phase == Phase::Gone && self.wanted.is_none() {
+        if self.phase == Phase::Gone && self.wish == Wish::Ended {
             self.gone();
         }
     }
@@ -230,9 +248,9 @@ impl Watcher {
     }
 
     fn want(&mut self, spec: Option<Spec>) {
-        self.decided = true;
-        let changed = self.wanted != spec;
-        self.wanted = spec;
+        let wish = spec.map_or(Wish::Ended, Wish::Runs);
+        let changed = self.wish != wish;
+        self.wish = wish;
         if changed {
             self.tell_keeper();
             // What ended by its old policy is looked at anew.
@@ -244,7 +262,7 @@ impl Watcher {
 
     /// Ends an outdated process; what is wanted and has ended is started by this daemon's program.
     fn renew(&mut self, done: oneshot::Sender<()>) {
-        if self.outdated && self.wanted.is_some() {
+        if self.outdated && self.wish.spec().is_some() {
             tracing::info!(task = self.name.as_str(), "{}: it is renewed", self.name);
             self.renewed = Some(done);
             self.phase = life::ending(Instant::now());

@@ -8,20 +8,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::error::Error;
+use super::heartbeat::{Blocking, HEARTBEAT};
 use super::open::{Inner, Transit};
 use super::protocol::{AWAKE, SLEEPING};
 use super::queue::{Queue, random};
@@ -31,8 +29,6 @@ pub(super) type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// How many tokens are read one by one; a FIFO of the default 64 KiB holds 8,192.
 const TOKENS: usize = 512;
-/// The token that is no queue's.
-const HEARTBEAT: [u8; 8] = [0; 8];
 /// The longest wait without a look: what bounds the harm when a sender is killed between message and ring.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const BELLS: &str = ".bells";
@@ -41,49 +37,13 @@ const BELLS: &str = ".bells";
 pub struct Bell {
     id: u64,
     path: PathBuf,
-    fifo: File,
+    /// Made anew where the path names it no longer.
+    fifo: Mutex<Arc<File>>,
     rung: Mutex<HashMap<u64, Rung>>,
     late: AtomicU64,
     /// For a plain thread that waits: made at its first wait.
-    blocking: OnceLock<Blocking>,
+    blocking: Mutex<Option<Arc<Blocking>>>,
     transit: Weak<Inner>,
-}
-
-/// The FIFO opened once more, for reads that wait, and the thread that ends them each second. (A blocking read with
-/// a thread beside it takes two thirds of what `poll` with a time-out and a read take.)
-#[derive(Debug)]
-struct Blocking {
-    fifo: File,
-    stop: Option<Sender<()>>,
-    heart: Option<JoinHandle<()>>,
-}
-
-impl Blocking {
-    fn new(path: &Path, fifo: &File) -> io::Result<Self> {
-        let open = |flags| OpenOptions::new().read(true).custom_flags(flags).open(path);
-        let blocking = open(libc::O_NOATIME).or_else(|_| open(0))?;
-        let (mut beat, (stop, stopped)) = (fifo.try_clone()?, mpsc::channel());
-        let heart = std::thread::Builder::new().name("bell".to_owned()).spawn(move || {
-            while stopped.recv_timeout(LONGEST_WAIT) == Err(RecvTimeoutError::Timeout) {
-                // A full FIFO ends the read without us.
-                if let Err(error) = beat.write_all(&HEARTBEAT)
-                    && error.kind() != ErrorKind::WouldBlock
-                {
-                    tracing::error!("the doorbell's heartbeat failed: {error}");
-                }
-            }
-        })?;
-        Ok(Self { fifo: blocking, stop: Some(stop), heart: Some(heart) })
-    }
-}
-
-impl Drop for Blocking {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if self.heart.take().is_some_and(|heart| heart.join().is_err()) {
-            tracing::error!("the doorbell's heartbeat panicked");
-        }
-    }
 }
 
 struct Rung {
@@ -101,20 +61,12 @@ impl Bell {
     pub fn open(transit: &Transit) -> Result<Arc<Self>, Error> {
         let directory = transit.root().join(BELLS);
         let fail = |source: io::Error| Error::io(&directory, source);
-        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&directory).map_err(fail)?;
+        make_directory(&directory).map_err(fail)?;
         remove_stale(&directory).map_err(fail)?;
         let id = random();
-        let unfinished = directory.join(format!(".new-{id:016x}"));
         let path = path(transit.root(), id);
-        mkfifo(&unfinished, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|errno| fail(errno.into()))?;
-        // Open for writing too, so that it never reads as ended between two senders.
-        let open = |flags: i32| {
-            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK | flags).open(&unfinished)
-        };
-        // Each read would mark the inode, half a µs; it is refused where the owner is another.
-        let fifo = open(libc::O_NOATIME).or_else(|_| open(0)).map_err(fail)?;
-        std::fs::rename(&unfinished, &path).map_err(fail)?;
-        let (rung, late, blocking) = (Mutex::default(), AtomicU64::new(0), OnceLock::new());
+        let fifo = Mutex::new(Arc::new(make_fifo(&path).map_err(fail)?));
+        let (rung, late, blocking) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
         let inner = Arc::downgrade(transit.inner());
         let bell = Arc::new(Self { id, path, fifo, rung, late, blocking, transit: inner });
         transit.inner().add_bell(&bell);
@@ -124,9 +76,9 @@ impl Bell {
     /// Reads what senders of other processes have rung, and calls the wakers of those queues. Returns how many
     /// tokens there were.
     pub fn ring_pending(&self) -> io::Result<usize> {
-        let mut count = 0;
+        let (mut count, fifo) = (0, self.fifo());
         loop {
-            match self.read_tokens(&self.fifo) {
+            match self.read_tokens(&fifo) {
                 Ok((read, true)) => count += read,
                 Ok((read, false)) => return Ok(count + read),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(count),
@@ -138,19 +90,56 @@ impl Bell {
 
     /// For a plain thread: waits until somebody rings (true), or for a second at most (false).
     pub(super) fn wait(&self) -> io::Result<bool> {
-        let blocking = match self.blocking.get() {
-            Some(blocking) => blocking,
-            None => {
-                let made = Blocking::new(&self.path, &self.fifo)?;
-                self.blocking.get_or_init(|| made)
-            }
-        };
+        let blocking = self.blocking()?;
         match self.read_tokens(&blocking.fifo) {
-            Ok((read, _)) => Ok(read > 0),
+            Ok((0, _)) => {
+                // At the next wait.
+                self.mend()?;
+                Ok(false)
+            }
+            Ok(_) => Ok(true),
             // A signal is a reason to look, too.
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    fn blocking(&self) -> io::Result<Arc<Blocking>> {
+        let made = self.blocking.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(blocking) = made {
+            return Ok(blocking);
+        }
+        // It is opened by its path.
+        self.mend()?;
+        let made = Arc::new(Blocking::new(&self.path, &self.fifo())?);
+        *self.blocking.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Makes the FIFO anew where its path does not name it any more, and wakes everybody; true when it did. Once a
+    /// second: until then senders do not find it, and who waits finds their messages by looking. Whoever waits on
+    /// the old one's descriptor goes on with [`Bell::fifo`].
+    pub fn mend(&self) -> io::Result<bool> {
+        let mut fifo = self.fifo.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let ours = identity(fifo.metadata()?);
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|there| identity(there) == ours) {
+            return Ok(false);
+        }
+        self.path.parent().map_or(Ok(()), make_directory)?;
+        *fifo = Arc::new(make_fifo(&self.path)?);
+        drop(fifo);
+        tracing::info!("{}: the doorbell was removed and is made anew", self.path.display());
+        *self.blocking.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // What was written to the old one is read by nobody.
+        self.wake_all();
+        Ok(true)
+    }
+
+    /// The FIFO: readable when somebody has rung.
+    #[must_use]
+    pub fn fifo(&self) -> Arc<File> {
+        self.fifo.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads tokens once and wakes their consumers: how many there were, and whether there may be more.
@@ -243,6 +232,24 @@ impl Rung {
     }
 }
 
+fn make_directory(directory: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(directory)
+}
+
+/// Makes a FIFO beside and renames it to its name, with a reader.
+fn make_fifo(path: &Path) -> io::Result<File> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".new-{name}"));
+    mkfifo(&unfinished, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    // Open for writing too, so that it never reads as ended between two senders.
+    let open =
+        |flags: i32| OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK | flags).open(&unfinished);
+    // Each read would mark the inode, half a µs; it is refused where the owner is another.
+    let fifo = open(libc::O_NOATIME).or_else(|_| open(0))?;
+    std::fs::rename(&unfinished, path)?;
+    Ok(fifo)
+}
+
 /// Removes the FIFOs that nobody reads. Those being made have dot names and stay.
 fn remove_stale(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
@@ -259,20 +266,6 @@ fn remove_stale(directory: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-impl AsFd for Bell {
-    /// The FIFO: readable when somebody has rung.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fifo.as_fd()
-    }
-}
-
-impl AsRawFd for Bell {
-    /// The same; it is closed with the bell.
-    fn as_raw_fd(&self) -> RawFd {
-        self.fifo.as_raw_fd()
-    }
 }
 
 impl Drop for Bell {

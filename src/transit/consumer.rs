@@ -329,7 +329,7 @@ impl Consumer {
 fn poll_bell(bell: &Bell, timeout: Duration) -> io::Result<bool> {
     // Rounded up, so that a short wait is not a spin.
     let timeout = PollTimeout::from(u16::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u16::MAX));
-    match poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], timeout) {
+    match poll(&mut [PollFd::new(bell.fifo().as_fd(), PollFlags::POLLIN)], timeout) {
         Ok(0) => Ok(false),
         Ok(_) => Ok(bell.ring_pending()? > 0),
         // A signal is a reason to look, too.

@@ -92,7 +92,7 @@ pub enum Error {
         /// Which queue.
         queue: QueueName,
         /// How long we waited, in seconds.
-        seconds: u64,
+        seconds: f64,
     },
 }
 

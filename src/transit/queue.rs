@@ -27,6 +27,8 @@ const CHANGE: ByteLock = ByteLock { byte: 1 << 40 };
 /// How long we wait for the right to change an index: it is held for a few file operations, after a reboot for a
 /// walk through what the queue holds.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(30);
+/// The same on a thread of a runtime, where others wait for the thread: whoever asked tries again later.
+const RUNTIME_PATIENCE: Duration = Duration::from_millis(100);
 const LOCK: &str = "lock";
 const INDEX: &str = "index";
 
@@ -173,10 +175,10 @@ impl Queue {
 
     fn change<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = Instant::now();
+        let (begin, patience) = (Instant::now(), patience());
         while !self.try_lock(CHANGE)? {
-            if begin.elapsed() > CHANGE_PATIENCE {
-                return Err(Error::IndexBusy { queue: self.name.clone(), seconds: CHANGE_PATIENCE.as_secs() });
+            if begin.elapsed() > patience {
+                return Err(Error::IndexBusy { queue: self.name.clone(), seconds: patience.as_secs_f64() });
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -186,8 +188,30 @@ impl Queue {
     }
 }
 
+fn patience() -> Duration {
+    if tokio::runtime::Handle::try_current().is_ok() { RUNTIME_PATIENCE } else { CHANGE_PATIENCE }
+}
+
 /// Random bits for an id or a name; where the kernel has none, the clock and the pid stand in.
 pub(super) fn random() -> u64 {
     let drawn = getrandom::u64();
     drawn.unwrap_or_else(|_| crate::message::Stamp::now().time_ns ^ (u64::from(std::process::id()) << 40)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_runtime_is_not_held_up_by_whoever_changes_an_index() {
+        let (place, name) = (tempfile::tempdir().unwrap(), QueueName::new("q").unwrap());
+        let open = || Queue::open_or_make(place.path(), &name, [0; 2]).unwrap();
+        let (ours, theirs) = (open(), open());
+        assert!(theirs.try_lock(CHANGE).unwrap());
+        let begin = Instant::now();
+        assert!(matches!(ours.set_settings(&Settings::default()), Err(Error::IndexBusy { .. })));
+        assert!(begin.elapsed() < CHANGE_PATIENCE / 3, "{:?}", begin.elapsed());
+        theirs.unlock(CHANGE);
+        ours.set_settings(&Settings::default()).unwrap();
+    }
 }

@@ -36,11 +36,24 @@ impl Ringer {
     /// Rings. A consumer that cannot be rung for is gone, or looks at everything before it waits.
     pub(super) fn ring(&mut self, transit: &Inner, index: &Index) {
         let version = index.consumer_version();
-        if version != self.version {
+        // Nobody may have become somebody: a FIFO that was removed is made anew under its name. A dead consumer costs
+        // one look more, for it is asleep once.
+        if version != self.version || matches!(self.target, Target::Nobody) {
             let Some(ringing) = index.ringing() else { return };
             *self = Self { version, target: open(transit, ringing) };
         }
-        let gone = match &mut self.target {
+        if self.ring_once() {
+            let Some(ringing) = index.ringing() else { return };
+            *self = Self { version, target: open(transit, ringing) };
+            if self.ring_once() {
+                self.target = Target::Nobody;
+            }
+        }
+    }
+
+    /// True when whom it rings for is gone.
+    fn ring_once(&mut self) -> bool {
+        match &mut self.target {
             Target::Nobody => false,
             Target::Ours(bell, token) => bell.upgrade().is_none_or(|bell| {
                 bell.wake(*token);
@@ -51,9 +64,6 @@ impl Ringer {
                 Ok(_) => false,
                 Err(error) => error.kind() != ErrorKind::WouldBlock,
             },
-        };
-        if gone {
-            self.target = Target::Nobody;
         }
     }
 }

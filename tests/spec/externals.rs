@@ -99,6 +99,22 @@ fn after_a_crash_of_the_daemon_they_go_on_and_are_adopted() {
 }
 
 #[test]
+fn an_adopted_task_is_not_ended_meanwhile() {
+    let world = World::new();
+    let daemon = tutorial(&world, "");
+    daemon.wait_for("1 (howdy)", SOON);
+    let record = world.process("Example1");
+    daemon.kill();
+    daemon.exit(SOON);
+    let daemon = tutorial(&world, "");
+    let adopted = daemon.wait_for("Example1: adopted: pid", SOON);
+    let heard = daemon.wait_for_after(adopted, HOWDY, SOON);
+    daemon.wait_for_after(heard, HOWDY, SOON);
+    assert_eq!(world.process("Example1"), record);
+    assert!(!world.state().join("Example1.end").exists(), "nothing of it has ended");
+}
+
+#[test]
 fn a_host_that_is_killed_is_started_again_and_goes_on_with_its_state_also_without_a_daemon() {
     let world = World::new();
     let daemon = tutorial(&world, "");

@@ -62,3 +62,58 @@ fn stale_bells_are_removed_and_live_ones_stay() {
     drop((live, other));
     assert_eq!(std::fs::read_dir(&bells).unwrap().count(), 0);
 }
+
+#[test]
+fn a_doorbell_that_was_removed_is_made_anew_and_rung_again_by_old_and_new_senders() {
+    let fixture = Fixture::new();
+    let woken = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = woken.clone();
+    let waker: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    let bell = Bell::open(&fixture.transit).unwrap();
+    let reader = Reader { bell: bell.clone(), waker: Some(waker), description: String::new() };
+    let mut consumer = fixture.transit.consumer(&fixture.queue, None, &reader).unwrap();
+    let other = Transit::open(fixture.directory.path()).unwrap();
+    let [old, deaf, new] =
+        ["process:old", "process:deaf", "process:new"].map(|name| other.sender(&fixture.queue, &lane(name)).unwrap());
+    let mut ring = |sender: &Sender| {
+        drain(&mut consumer);
+        assert!(consumer.prepare_sleep());
+        append_numbers(sender, 0..1);
+        bell.ring_pending().unwrap()
+    };
+    assert_eq!(ring(&old), 1);
+    assert!(!bell.mend().unwrap(), "nothing is wrong");
+    std::fs::remove_dir_all(fixture.directory.path().join(".bells")).unwrap();
+    assert_eq!(ring(&old), 1, "it has the old one open");
+    assert_eq!(ring(&deaf), 0, "it finds none");
+    let before = woken.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(bell.mend().unwrap());
+    assert!(woken.load(std::sync::atomic::Ordering::Relaxed) > before, "what could not ring is looked for");
+    for sender in [&old, &deaf, &new] {
+        assert_eq!(ring(sender), 1);
+    }
+    assert_eq!(bell.late_wakeups(), 0);
+}
+
+#[test]
+fn a_plain_thread_that_waits_makes_its_doorbell_anew_within_two_waits() {
+    let fixture = Fixture::new();
+    let (mut consumer, second) = (fixture.consumer(), Duration::from_secs(1));
+    assert!(drain(&mut consumer).is_empty());
+    assert_eq!(consumer.wait(second).unwrap(), Wake::TimedOut);
+    std::fs::remove_dir_all(fixture.directory.path().join(".bells")).unwrap();
+    assert_eq!(consumer.wait(second).unwrap(), Wake::TimedOut);
+    let other = Transit::open(fixture.directory.path()).unwrap();
+    let far = other.sender(&fixture.queue, &lane("process:far")).unwrap();
+    drain(&mut consumer);
+    let ringing = std::thread::spawn(move || {
+        append_numbers(&far, 0..1);
+        far
+    });
+    while drain(&mut consumer).is_empty() {
+        assert_eq!(consumer.wait(second).unwrap(), Wake::Look);
+    }
+    ringing.join().unwrap();
+}
