@@ -37,7 +37,7 @@ fn flip(delivery: &str) {
                 while flows.load(Ordering::Relaxed) {
                     let n = sent.fetch_add(1, Ordering::Relaxed);
                     world.send(&format!("{{from => '{sender}', n => {n}}}"), "Counter");
-                    thread::sleep(PAUSE);
+                    thread::park_timeout(PAUSE);
                 }
             });
         }

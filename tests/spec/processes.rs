@@ -55,7 +55,7 @@ impl World {
                 return found;
             }
             assert!(Instant::now() < end, "there is no {what} after {SOON:?}; the logs:\n{}", self.logs());
-            std::thread::sleep(LOOK);
+            std::thread::park_timeout(LOOK);
         }
     }
 
