@@ -55,6 +55,7 @@ impl World {
                 return found;
             }
             assert!(Instant::now() < end, "there is no {what} after {SOON:?}; the logs:\n{}", self.logs());
+            // Neither a record nor a log says to us that it has changed; nobody unparks this thread.
             std::thread::park_timeout(LOOK);
         }
     }
