@@ -72,6 +72,9 @@ const TRIAL: Trial = TRIALS[0];
 fn full_disk(mut place: Place) -> Verdict {
     place.mount(160)?;
     let mut system = System::start(TRIAL, place);
+    // The logs of hosts lie on that disk too: it is the daemon that can still say so.
+    system.shape.external[1] = false;
+    system.place.write_config(&system.shape.text());
     let mut faults = moves(&mut system);
     let filler = system.place.disk().join("filler");
     let mut file = File::create(&filler).unwrap();
@@ -90,7 +93,7 @@ fn full_disk(mut place: Place) -> Verdict {
     if !told {
         faults.push(format!("nobody said within {SOON:?} that the disk is full"));
     }
-    kill_host(&mut system, RING[1]);
+    kill_host(&mut system, RING[2]);
     system.watch(Duration::from_secs(1));
     fs::remove_file(&filler).unwrap();
     drop(file);
@@ -173,6 +176,9 @@ fn removed_transit(place: Place) -> Verdict {
     faults.extend(moves(&mut system));
     kill_host(&mut system, RING[1]);
     faults.extend(moves(&mut system));
+    if !faults.is_empty() {
+        system.place.keep();
+    }
     Ok(faults)
 }
 

@@ -33,11 +33,12 @@ pub(crate) const QUEUES: [&str; 7] = [COUNT, RING[0], RING[1], RING[2], STATELES
 #[derive(Debug)]
 pub(crate) struct System {
     trial: Trial,
-    pub(crate) place: Place,
     pub(crate) shape: Shape,
+    // They end before their place goes.
     pub(crate) daemon: Daemon,
     pub(crate) sender: PlainSender,
     pub(crate) exit: Exit,
+    pub(crate) place: Place,
     seen: Seen,
     pub(crate) footprint: Footprint,
     pub(crate) score: Score,
