@@ -5,12 +5,15 @@
 //! its new place. So what was sent before the move is handled before what was sent after it. What is sent in between
 //! waits in the task's queue.
 //!
+//! A stateless task that moves also waits for those that it has sent to: see `draining`.
+//!
 //! A host that does not answer is not waited for long: its tasks' locks are what keeps them from running twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::assembly::{Assembly, Surroundings};
+use super::draining::Sent;
 use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{read_running_conf, write_running_conf};
@@ -29,7 +32,8 @@ impl Daemon {
     pub(super) async fn put_in_place(&mut self, assembly: &Assembly, effective: Map) -> Result<(), DaemonError> {
         let moved = moved(&self.placement, &assembly.placement);
         if !moved.is_empty() {
-            self.spread(assembly, &effective, moved).await?;
+            self.spread(assembly, &effective, moved.clone()).await?;
+            self.wait_for_receivers(assembly, &moved).await;
         }
         self.bound_queues(assembly);
         self.spread(assembly, &effective, BTreeSet::new()).await?;
@@ -52,6 +56,18 @@ impl Daemon {
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
         tokio::join!(self.supervisor.configure(generation), self.node.apply(share, table));
         Ok(())
+    }
+
+    /// Waits until what stateless tasks have sent from their old places is handled: see `draining`.
+    async fn wait_for_receivers(&self, assembly: &Assembly, moved: &BTreeSet<TaskName>) {
+        let stateless = |name: &&TaskName| assembly.wanted.get(*name).is_some_and(|task| !task.kind.stateful);
+        let Some(task) = moved.iter().find(stateless) else { return };
+        if !Sent::now(&self.transit, assembly.table.queues().iter()).handled(&self.transit).await {
+            tracing::error!(
+                task = task.as_str(),
+                "{task} moves while what it sent before is not handled yet: what it sends from now on may overtake it"
+            );
+        }
     }
 
     /// Tells the queues of external tasks their bounds: a process that never gets as far as opening its queue would

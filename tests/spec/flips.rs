@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::own_tasks::Heard;
 use crate::world::{SOON, World};
@@ -29,6 +29,7 @@ fn flip(delivery: &str) {
     let daemon = world.own_daemon(&config(delivery, false, 0)).start();
     daemon.wait_for("Counter: started 0", SOON);
     let (flows, sent) = (AtomicBool::new(true), [AtomicI64::new(0), AtomicI64::new(0)]);
+    let mut took = [Vec::new(), Vec::new()];
     thread::scope(|scope| {
         for (sender, sent) in SENDERS.iter().zip(&sent) {
             let (world, flows) = (&world, &flows);
@@ -41,9 +42,12 @@ fn flip(delivery: &str) {
             });
         }
         let mut line = 0;
+        let mut begin = Instant::now();
         for label in 1..=2 * FLIPS {
             world.write_config(&config(delivery, label % 2 == 1, label));
             line = daemon.wait_for_after(line, &format!("Counter: started {label}"), MOVE);
+            took[label % 2].push(begin.elapsed());
+            begin = Instant::now();
         }
         flows.store(false, Ordering::Relaxed);
     });
@@ -51,7 +55,12 @@ fn flip(delivery: &str) {
     daemon.wait_for(&format!("Counter: has heard {}.", sent[0] + sent[1]), MOVE);
     daemon.interrupt();
     assert_eq!(daemon.exit_code(SOON), 0);
-    println!("{delivery}: {} messages over {} moves", sent[0] + sent[1], 2 * FLIPS);
+    took.iter_mut().for_each(|took| took.sort_unstable());
+    let [back, out] = took.map(|took| [took[took.len() / 2], took[took.len() - 1]]);
+    println!(
+        "{delivery}: {} messages; median and longest of {FLIPS} moves out {out:?}, back {back:?}",
+        sent[0] + sent[1]
+    );
     let heard: Heard = ron::from_str(&world.saved_state("Counter")).expect("the counter's state");
     let emitted = world.emitted("Sink");
     for (sender, sent) in SENDERS.into_iter().zip(sent) {

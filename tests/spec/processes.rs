@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use multimodule::name::TaskName;
+use multimodule::name::{QueueName, TaskName};
 use multimodule::process::{
     EndRecord, HostFiles, HostRecord, Pidfd, ProcessIdentity, end_marked, processes_on_record, read_record,
 };
+use multimodule::transit::{QueueStatus, Transit};
 use nix::sys::signal::Signal;
 
 use crate::world::{SOON, World};
@@ -32,6 +33,13 @@ impl World {
     pub(crate) fn end(&self, name: &str) -> Option<EndRecord> {
         let name = TaskName::new(name).expect("a spec names processes well");
         read_record(&HostFiles::new(&self.state(), &name).end()).expect("a record is whole or not there")
+    }
+
+    /// How a queue of this world stands; nothing where there is none.
+    pub(crate) fn queue(&self, name: &str) -> Option<QueueStatus> {
+        let queue = QueueName::new(name).expect("a spec names queues well");
+        let transit = Transit::open(&self.transit()).expect("the world's transit is there");
+        transit.status(&queue).expect("a queue can be looked at")
     }
 
     /// Waits until none of `identities` lives.
