@@ -44,7 +44,10 @@ const MORE: i64 = 2000;
 /// Names the only case that is run.
 const CASE: &str = "MULTIMODULE_CHAOS_CASE";
 
-const CASES: [(&str, fn(Place) -> Verdict); 5] = [
+/// A case: its name, which is what it shows, and what it does.
+type Case = (&'static str, fn(Place) -> Verdict);
+
+const CASES: [Case; 5] = [
     ("a_full_disk_stops_nothing_for_good_and_loses_nothing", full_disk),
     ("a_state_directory_that_was_read_only_for_a_while_loses_nothing", read_only),
     ("a_clock_that_is_set_back_decides_nothing", clock_back),

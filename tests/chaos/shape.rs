@@ -82,7 +82,8 @@ impl Shape {
         let frame = format!("restart: {RESTART}, queue: {queue}");
         let mut text = String::from("(\n");
         let burst = self.burst;
-        let often = format!("intervals: {{\"save_state\": {}}}", if self.label % 2 == 0 { "0.01" } else { "0.02" });
+        let often =
+            format!("intervals: {{\"save_state\": {}}}", if self.label.is_multiple_of(2) { "0.01" } else { "0.02" });
         writeln!(
             text,
             "    {COUNT}: (burst: {burst}, window: 12288, delivery: \"exactly_once\", intervals: {{\"save_state\": 0.01}}, {frame}),"
