@@ -58,6 +58,7 @@ mod timers;
 mod waits;
 mod watch;
 mod watermark;
+mod work;
 
 pub use control::{ControlInbox, ControlMessage};
 pub use dead::{DEAD, WHY};

@@ -32,8 +32,8 @@ fn start(world: &World) -> (Daemon, Vec<ProcessIdentity>) {
         let line = daemon.wait_for_after(before, "has child ", SOON);
         daemon.wait_for(&format!("has heard {}.", number + 1), SOON);
         let pid = daemon.lines()[line].text.clone();
-        let pid = pid.trim_start_matches("has child ").trim_end_matches('.').parse().unwrap();
-        all.push(ProcessIdentity::of(pid).unwrap().unwrap());
+        let pid = pid.trim_start_matches("has child ").trim_end_matches('.').parse().expect("a pid");
+        all.push(ProcessIdentity::of(pid).expect("/proc tells").expect("the child lives"));
     }
     (daemon, all)
 }
