@@ -30,7 +30,8 @@ use crate::value::Map;
 impl Daemon {
     /// Makes what runs, and where, be what `assembly` says; `effective` is the config that it was made of.
     pub(super) async fn put_in_place(&mut self, assembly: &Assembly, effective: Map) -> Result<(), DaemonError> {
-        let moved = moved(&self.placement, &assembly.placement);
+        let mut moved = moved(&self.placement, &assembly.placement);
+        moved.extend(self.on_their_way.iter().filter(|name| assembly.wanted.contains_key(*name)).cloned());
         if !moved.is_empty() {
             self.spread(assembly, &effective, moved.clone()).await?;
             self.wait_for_receivers(assembly, &moved).await;
@@ -38,6 +39,7 @@ impl Daemon {
         self.bound_queues(assembly);
         self.spread(assembly, &effective, BTreeSet::new()).await?;
         self.supervisor.want(&specs(assembly)).await;
+        self.on_their_way.clear();
         self.removed(&assembly.placement);
         self.placement = assembly.placement.clone();
         Ok(())
@@ -98,13 +100,14 @@ impl Daemon {
         Ok(running.generation)
     }
 
-    /// Where an earlier daemon of this state directory had put the tasks.
-    pub(super) fn earlier_placement(&self) -> Placement {
-        let Ok(Some(running)) = read_running_conf(&self.state_dir) else { return Placement::default() };
+    /// Where an earlier daemon of this state directory had put the tasks, and which were on their way when it ended.
+    pub(super) fn earlier_placement(&self) -> (Placement, BTreeSet<TaskName>) {
+        let Ok(Some(running)) = read_running_conf(&self.state_dir) else { return Default::default() };
         let queues = BTreeSet::new();
         let (registry, prefixes) = (&self.registry, &self.prefixes);
         let around = Surroundings { registry, prefixes, queues: &queues, called: &running.called, is_checked: true };
-        Assembly::of(&running.config, &around).map(|assembly| assembly.placement).unwrap_or_default()
+        let placement = Assembly::of(&running.config, &around).map(|assembly| assembly.placement);
+        (placement.unwrap_or_default(), running.nowhere)
     }
 }
 
