@@ -53,10 +53,12 @@ impl Daemon {
         nowhere: BTreeSet<TaskName>,
     ) -> Result<(), DaemonError> {
         let share = assembly.share(Process::Daemon, &nowhere);
+        // What a task that moves has sent from its old place may still be in the hands of a host that was killed.
+        let patience = !nowhere.is_empty();
         let generation = self.publish(effective, nowhere)?;
         // It was compiled without faults before.
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
-        tokio::join!(self.supervisor.configure(generation), self.node.apply(share, table));
+        tokio::join!(self.supervisor.configure(generation, patience), self.node.apply(share, table));
         Ok(())
     }
 
