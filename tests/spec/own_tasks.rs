@@ -20,6 +20,7 @@ use multimodule::supervisor::{Launch, Program};
 use tokio::time::timeout;
 
 use crate::daemon::DaemonBuilder;
+use crate::mill::Mill;
 use crate::rough_tasks::{Pulse, misbehave};
 use crate::world::World;
 
@@ -90,7 +91,7 @@ fn registry() -> Registry {
         .with::<Echo>("Echo")
         .and_then(|tasks| tasks.with::<Echo>("Second"))
         .expect("names of their own");
-    let tasks = tasks.with::<Pulse>("Pulse").expect("a name of its own");
+    let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
     let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"];
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
     let names = counters.into_iter().map(str::to_owned).chain(numbered);
