@@ -32,6 +32,8 @@ mod logs;
 mod lying_records;
 #[path = "spec/names_of_hosts.rs"]
 mod names_of_hosts;
+#[path = "spec/other_versions.rs"]
+mod other_versions;
 #[path = "spec/own_tasks.rs"]
 mod own_tasks;
 #[path = "spec/packages.rs"]
@@ -60,5 +62,9 @@ mod state;
 mod transit;
 #[path = "spec/tutorial.rs"]
 mod tutorial;
+#[path = "spec/upgrades.rs"]
+mod upgrades;
+#[path = "spec/version_1.rs"]
+mod version_1;
 #[path = "spec/world.rs"]
 mod world;
