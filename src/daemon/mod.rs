@@ -21,6 +21,7 @@ mod parking;
 mod places;
 mod program;
 mod reload;
+mod renewal;
 mod running_conf;
 mod share;
 mod start;

@@ -197,11 +197,6 @@ impl Daemon {
         tracing::info!("the debug level is {level} now");
     }
 
-    /// Renews outdated external processes, one after another.
-    pub(super) fn renew(&self, only: Option<&TaskName>) {
-        self.supervisor.renew(only);
-    }
-
     /// Sends a line of a channel to a queue.
     pub(super) fn send_line(&self, (queue, line): QueueLine) {
         self.node.send_line(&queue, line);
@@ -212,7 +207,10 @@ impl Daemon {
     pub(super) async fn stop(mut self, patience: Duration, externals: Externals) -> bool {
         let ended = match externals {
             Externals::End => self.supervisor.end_all().await,
-            Externals::Stay => true,
+            Externals::Stay => {
+                self.supervisor.leave().await;
+                true
+            }
         };
         self.node.stop(patience).await && ended
     }

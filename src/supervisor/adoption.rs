@@ -73,7 +73,9 @@ impl Adoption {
 
     /// The host has not answered. A host that has just begun has no link yet: that is no silence.
     pub(super) fn no_answer(&mut self, record: Option<&HostRecord>, error: &LinkError) -> Option<Outcome> {
-        if !self.open || !matches!(error, LinkError::Silent { .. } | LinkError::Version { .. }) {
+        if !self.open
+            || !matches!(error, LinkError::Silent { .. } | LinkError::Version { .. } | LinkError::LetGo { .. })
+        {
             return None;
         }
         self.open = false;

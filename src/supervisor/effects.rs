@@ -48,9 +48,14 @@ impl Watcher {
 
     /// The end of the newest host, if its keeper saw it.
     pub(super) fn end_on_record(&self) -> Option<EndRecord> {
-        let end = read_record::<EndRecord>(&self.files().end()).ok().flatten()?;
+        let end = self.last_end()?;
         let host = self.sight.record().map(|record| record.host);
         (end.host.is_some() && end.host == host).then_some(end)
+    }
+
+    /// The newest end that was written down, of whichever host.
+    pub(super) fn last_end(&self) -> Option<EndRecord> {
+        read_record(&self.files().end()).ok().flatten()
     }
 
     /// What follows an end that is counted already.
@@ -63,8 +68,9 @@ impl Watcher {
 
     /// Counts an end that no keeper saw, and says what follows.
     fn settle(&mut self, host: Option<ProcessRef>, how: How) {
-        let Some(spec) = self.wish.spec() else { return };
         let text = how.to_string();
+        self.renewal_failed(&text);
+        let Some(spec) = self.wish.spec() else { return };
         let decision = settle_unseen_end(&self.files(), &self.name, &spec.restart, host, how);
         match decision {
             Ok(decision) => {
@@ -147,7 +153,7 @@ impl Watcher {
         self.sight.forget();
     }
 
-    fn error(&self, text: &str) {
+    pub(super) fn error(&self, text: &str) {
         tracing::error!(task = self.name.as_str(), "{}: {text}", self.name);
     }
 }
