@@ -21,8 +21,8 @@ use crate::tasks::{PLAIN, RING};
 
 /// The first word of this program when it is to be the plain sender.
 pub(crate) const SENDER: &str = "chaos sender";
-/// So many at most wait in the first queue.
-const AHEAD: u64 = 2000;
+/// So many at most wait in the first queue: more than Count sends ahead, and less than the queue's bound.
+const AHEAD: u64 = 20_000;
 /// So many are sent between two looks, which lie a pause apart: some 3,000 a second.
 const BURST: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(3);

@@ -28,6 +28,26 @@ pub(crate) const QUEUE_BYTES: u64 = 16 << 20;
 /// Nobody is ever parked: no kill of ours is asked for.
 const RESTART: &str = "(max: 1000, within: \"1s\", backoff: \"1ms\", max_backoff: \"20ms\")";
 
+/// What a storm is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trial {
+    pub(crate) name: &'static str,
+    pub(crate) delivery: Delivery,
+    /// Whether a stateless task moves too.
+    ///
+    /// Not with exactly_once: what an external stateless task was emitting when it was killed, it emits again. And order
+    /// is not asserted then: what a stateless task has emitted in its old process lies in another lane than what it
+    /// emits in its new one, and a backlog in the old lane is overtaken.
+    pub(crate) stateless_moves: bool,
+}
+
+/// All of them.
+pub(crate) const TRIALS: [Trial; 3] = [
+    Trial { name: "exactly_once", delivery: Delivery::ExactlyOnce, stateless_moves: false },
+    Trial { name: "at_least_once", delivery: Delivery::AtLeastOnce, stateless_moves: false },
+    Trial { name: "a_stateless_task_moves", delivery: Delivery::AtLeastOnce, stateless_moves: true },
+];
+
 /// A config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
