@@ -30,6 +30,8 @@ mod lines;
 mod logs;
 #[path = "spec/lying_records.rs"]
 mod lying_records;
+#[path = "spec/mill.rs"]
+mod mill;
 #[path = "spec/names_of_hosts.rs"]
 mod names_of_hosts;
 #[path = "spec/other_versions.rs"]
@@ -40,6 +42,8 @@ mod own_tasks;
 mod packages;
 #[path = "spec/places.rs"]
 mod places;
+#[path = "spec/pools.rs"]
+mod pools;
 #[path = "spec/processes.rs"]
 mod processes;
 #[path = "spec/queues.rs"]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::places::workers;
 use super::reload::Daemon;
 use crate::config::Overflow;
 use crate::name::TaskName;
@@ -37,7 +38,9 @@ impl Daemon {
 
     fn unread(&self) -> BTreeSet<TaskName> {
         let processes = self.supervisor.parked();
-        let parked = processes.iter().flat_map(|process| self.placement.tasks_of(process));
+        let tasks = processes.iter().flat_map(|process| self.placement.tasks_of(process));
+        // A pool is read as long as one of its workers runs.
+        let parked = tasks.filter(|task| workers(&self.placement, task).iter().all(|one| processes.contains(one)));
         parked.filter(|task| !self.blocks(task)).chain(self.gone.iter().cloned()).collect()
     }
 

@@ -17,14 +17,14 @@ use super::draining::Sent;
 use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{read_running_conf, write_running_conf};
-use super::share::Process;
+use super::share::{Process, cpus};
 use crate::config::{QueueSettings, RestartSettings, RestartWhen, RunningConfig};
 use crate::name::TaskName;
 use crate::restart::{Backoff, Budget, Policy, When};
 use crate::router::RoutingTable;
-use crate::runtime::queue_settings;
+use crate::runtime::{Wanted, queue_settings};
 use crate::supervisor::Spec;
-use crate::task::{Place, Placement};
+use crate::task::{Move, Place, Placed, Placement, worker_name};
 use crate::value::Map;
 
 impl Daemon {
@@ -123,12 +123,33 @@ fn next_generation(earlier: u64) -> u64 {
 /// The tasks that run in another place than before.
 fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
     let moves = old.changes(new).moved;
-    moves.into_iter().filter(|(_, way)| way.from.is_some() && way.to.is_some()).map(|(name, _)| name).collect()
+    let is_pool = |placed: &Option<Placed>| matches!(placed, Some(Placed { place: Place::Pool { .. }, .. }));
+    // A pool with another number of workers stays what it is; see `runtime::pool`.
+    let is_move = |way: &Move| way.from.is_some() && way.to.is_some() && !(is_pool(&way.from) && is_pool(&way.to));
+    moves.into_iter().filter(|(_, way)| is_move(way)).map(|(name, _)| name).collect()
 }
 
 fn specs(assembly: &Assembly) -> BTreeMap<TaskName, Spec> {
     let processes = assembly.placement.processes.iter();
-    processes.map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart) })).collect()
+    let processes = processes.map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart) }));
+    processes.chain(assembly.wanted.iter().flat_map(|(name, task)| worker_specs(assembly, name, task))).collect()
+}
+
+/// The processes of a pool's workers.
+fn worker_specs(assembly: &Assembly, name: &TaskName, task: &Wanted) -> Vec<(TaskName, Spec)> {
+    let restart = policy(&task.framework.restart);
+    let workers = workers(&assembly.placement, name).into_iter();
+    workers.map(|worker| (worker, Spec { restart })).collect()
+}
+
+/// The names of the workers of a pool; of another task there are none.
+pub(super) fn workers(placement: &Placement, task: &TaskName) -> Vec<TaskName> {
+    let count = match placement.by_task.get(task).map(|placed| &placed.place) {
+        Some(Place::Pool { workers }) => workers.count(cpus()),
+        _ => 0,
+    };
+    // The name of a pool with a place leaves room for this.
+    (1..=count).filter_map(|worker| worker_name(task, worker).ok()).collect()
 }
 
 /// What a task says about its restarts, with the usual for what it does not say.

@@ -13,6 +13,7 @@ use crate::link::{self, HostHello, HostLink};
 use crate::name::TaskName;
 use crate::process::{HostLock, NONCE_VARIABLE};
 use crate::runtime::{Node, NodeOptions, Registry};
+use crate::task::{pool_of, worker_name};
 use crate::transit::{self, Transit};
 
 /// Threads that run tasks: there are many hosts, each with a task or a few.
@@ -81,11 +82,18 @@ async fn start_node(process: &TaskName, state_dir: &Path, transit: Transit) -> R
     let options = NodeOptions {
         transit,
         state_dir: state_dir.to_owned(),
-        process: process_name(process.as_str(), state_dir),
+        process: lane_name(process, state_dir),
         description: format!("{process}, pid {}, state directory {}", std::process::id(), state_dir.display()),
         control_queue: None,
     };
     Ok(Node::start(options).await?.0)
+}
+
+/// The name in lanes: a worker has that of its pool, and its number.
+fn lane_name(process: &TaskName, state_dir: &Path) -> TaskName {
+    let of_worker =
+        pool_of(process).and_then(|(pool, worker)| worker_name(&process_name(pool.as_str(), state_dir), worker).ok());
+    of_worker.unwrap_or_else(|| process_name(process.as_str(), state_dir))
 }
 
 /// The lock of this name; none if somebody else keeps it.

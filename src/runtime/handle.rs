@@ -9,8 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::delivery::Delivery;
+use super::inlet::Service;
 use super::neighbour::Neighbour;
 use super::office::Office;
+use super::pool;
 use super::registry::{Running, TaskKind};
 use super::seat::Seat;
 use super::shell::{Shell, Source};
@@ -18,6 +20,7 @@ use super::work::Ended;
 use crate::config::{self, Framework, QueueSettings};
 use crate::mailbox::Mailbox;
 use crate::name::TaskName;
+use crate::task::pool_of;
 use crate::transit::{Bell, Fsync, Overflow, Settings};
 use crate::value::Map;
 
@@ -31,6 +34,7 @@ pub(super) struct Setup {
     /// This process in words, for whoever else wants one of its queues.
     pub(super) description: Arc<str>,
     pub(super) state_dir: Arc<Path>,
+    /// What the task is called: a pool's worker is called as its pool.
     pub(super) name: TaskName,
     pub(super) kind: TaskKind,
     pub(super) own: Arc<Map>,
@@ -47,6 +51,20 @@ pub enum Role {
     /// One of the places of a stateless task: it handles messages of this process, from the first one on, and does
     /// nothing else. `start` and `stop` are not called, and it has no timers.
     Copy,
+    /// A worker of a pool: as a home, and the task that it runs under the name `TASK.k` is called `TASK`.
+    Worker,
+    /// A pool of this many workers, which are other processes: here its queue is dealt out to them.
+    Pool {
+        /// How many.
+        workers: u32,
+    },
+}
+
+impl Role {
+    /// Whether the task is started here, and consumes a queue.
+    pub(super) fn is_home(self) -> bool {
+        matches!(self, Self::Home | Self::Worker)
+    }
 }
 
 /// What an actor is told.
@@ -116,10 +134,9 @@ impl Setup {
 }
 
 impl Handle {
-    /// A task without an actor yet.
-    pub(super) fn new(setup: Setup) -> Self {
+    /// A task without an actor yet; `name` is that of its queue.
+    pub(super) fn new(name: TaskName, setup: Setup) -> Self {
         let (kind, own, framework, role) = (setup.kind, setup.own.clone(), setup.framework.clone(), setup.role);
-        let name = setup.name.clone();
         let seat = Seat::new(setup);
         let neighbour = (!kind.stateful).then(|| Neighbour::new(name, seat.clone()));
         Self { kind, own, framework, role, neighbour, seat }
@@ -131,14 +148,21 @@ impl Handle {
         self.seat.configure(own, framework);
     }
 
-    /// What its queue is told about its bound.
-    pub(super) fn settings(&self) -> Settings {
-        settings(&self.framework.queue)
+    /// How its queue is served, if it has one here and is not asked for it itself.
+    pub(super) fn service(&self, name: &TaskName) -> Option<Service> {
+        let (mailbox, settings) = (self.served()?.clone(), settings(&self.framework.queue));
+        let pool = pool_of(name).filter(|_| self.role == Role::Worker);
+        Some(match pool {
+            Some((pool, _)) => {
+                Service { settings: pool::of_worker(settings), mailbox, dealer: Some(pool::lane(&pool)) }
+            }
+            None => Service { settings, mailbox, dealer: None },
+        })
     }
 
     /// The mailbox that the inlet fills.
     pub(super) fn served(&self) -> Option<&Arc<Mailbox<Delivery>>> {
-        let neighbour = self.neighbour.as_ref().filter(|_| self.role == Role::Home)?;
+        let neighbour = self.neighbour.as_ref().filter(|_| self.role.is_home())?;
         Some(&neighbour.mailbox)
     }
 

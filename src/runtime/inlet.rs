@@ -1,8 +1,10 @@
 //! Brings what lies in the transit queues of stateless tasks into their mailboxes.
 //!
-//! One actor serves all such queues of a process. Of each queue at most [`WINDOW`] inputs are under way, so a slow
+//! One actor serves all such queues of a process. Of each queue at most a window of inputs are under way, so a slow
 //! task holds up its own queue and no other. An input is finished in its queue when all that was made of it is done
 //! (`watermark`).
+
+mod served;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -12,18 +14,15 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::dead;
-use super::delivery::{Delivery, Origin};
+use super::delivery::Delivery;
 use super::office::Office;
 use super::patience::Patience;
-use super::watermark::{Lane, Watermark};
 use crate::mailbox::Mailbox;
-use crate::message::Message;
-use crate::name::QueueName;
-use crate::transit::{Bell, Consumer, Error, LaneId, Reader, Settings, Taken};
+use crate::name::{LaneName, QueueName};
+use crate::transit::{Bell, Error, Reader, Settings};
 
-/// How many inputs of one queue may be under way: one visit of the consumer.
-const WINDOW: usize = 256;
+use served::Served;
+
 /// How many queues it looks after each second. Two calls into the kernel each: ten thousand idle queues cost nothing
 /// that shows, and some hundred are looked after every second.
 const LOOKS: usize = 256;
@@ -34,11 +33,22 @@ pub(super) struct InletHandle(mpsc::Sender<InletRequest>);
 
 /// What the inlet is asked.
 enum InletRequest {
-    Serve { queue: QueueName, settings: Settings, mailbox: Arc<Mailbox<Delivery>> },
+    Serve { queue: QueueName, service: Service },
     Pause { queue: QueueName },
     Leave { queue: QueueName, mailbox: Arc<Mailbox<Delivery>>, left: oneshot::Sender<()> },
     Quiesce,
     Stop { stopped: oneshot::Sender<()> },
+}
+
+/// How a queue is served.
+#[derive(Clone)]
+pub(super) struct Service {
+    /// What the queue is told about its bound.
+    pub(super) settings: Settings,
+    /// Where its messages go.
+    pub(super) mailbox: Arc<Mailbox<Delivery>>,
+    /// A worker's queue: the lane of its pool's dispatcher, whose tags say how many workers ended on a message before.
+    pub(super) dealer: Option<LaneName>,
 }
 
 /// The queues that rang.
@@ -75,21 +85,8 @@ struct Inlet {
     quiet: bool,
 }
 
-struct Served {
-    consumer: Consumer,
-    mailbox: Arc<Mailbox<Delivery>>,
-    watermark: Arc<Watermark>,
-    /// The lane that was visited last.
-    lane: Option<Arc<Lane>>,
-    /// Takes nothing more.
-    paused: bool,
-    /// Why nothing could be taken last time. Nobody rings for that: it is tried again each second.
-    fault: Option<String>,
-}
-
 struct Waiting {
-    settings: Settings,
-    mailbox: Arc<Mailbox<Delivery>>,
+    service: Service,
     patience: Patience,
     next: Instant,
     reported: bool,
@@ -123,9 +120,9 @@ impl InletHandle {
         }
     }
 
-    /// Serves `queue` into `mailbox` from now on.
-    pub(super) async fn serve(&self, queue: QueueName, settings: Settings, mailbox: Arc<Mailbox<Delivery>>) {
-        self.ask(InletRequest::Serve { queue, settings, mailbox }).await;
+    /// Serves `queue` from now on.
+    pub(super) async fn serve(&self, queue: QueueName, service: Service) {
+        self.ask(InletRequest::Serve { queue, service }).await;
     }
 
     /// Takes nothing more from `queue`, and goes on finishing what is under way.
@@ -183,24 +180,16 @@ impl Inlet {
 
     fn obey(&mut self, request: InletRequest) {
         match request {
-            InletRequest::Serve { queue, settings, mailbox } => {
-                let predecessor = self.served.contains_key(&queue);
-                self.waiting.insert(
-                    queue.clone(),
-                    Waiting {
-                        settings,
-                        mailbox,
-                        patience: Patience::default(),
-                        next: Instant::now(),
-                        reported: predecessor,
-                    },
-                );
+            InletRequest::Serve { queue, service } => {
+                let (patience, reported) = (Patience::default(), self.served.contains_key(&queue));
+                let waiting = Waiting { service, patience, next: Instant::now(), reported };
+                self.waiting.insert(queue.clone(), waiting);
                 self.open(&queue);
             }
             InletRequest::Pause { queue } => {
                 self.waiting.remove(&queue);
                 if let Some(served) = self.served.get_mut(&queue) {
-                    served.paused = true;
+                    served.pause();
                 }
             }
             InletRequest::Leave { queue, mailbox, left } => {
@@ -214,10 +203,11 @@ impl Inlet {
     }
 
     fn leave(&mut self, queue: &QueueName, mailbox: &Arc<Mailbox<Delivery>>) {
-        if self.waiting.get(queue).is_some_and(|waiting| Arc::ptr_eq(&waiting.mailbox, mailbox)) {
+        if self.waiting.get(queue).is_some_and(|waiting| Arc::ptr_eq(&waiting.service.mailbox, mailbox)) {
             self.waiting.remove(queue);
         }
-        if let Some(served) = self.served.get_mut(queue).filter(|served| Arc::ptr_eq(&served.mailbox, mailbox)) {
+        if let Some(served) = self.served.get_mut(queue).filter(|served| Arc::ptr_eq(&served.service.mailbox, mailbox))
+        {
             served.finish();
             self.served.remove(queue);
             // Its successor need not wait for the next look.
@@ -231,12 +221,10 @@ impl Inlet {
         let waker: Arc<dyn Fn() + Send + Sync> = Arc::new(move || rung.ring(&name));
         let reader =
             Reader { bell: self.bell.clone(), waker: Some(waker.clone()), description: self.description.clone() };
-        match self.office.transit.consumer(queue, Some(&waiting.settings), &reader) {
+        match self.office.transit.consumer(queue, Some(&waiting.service.settings), &reader) {
             Ok(consumer) => {
-                let watermark = Arc::new(Watermark::new(WINDOW / 2, waker));
-                let mailbox = waiting.mailbox.clone();
+                let served = Served::new(consumer, waiting.service.clone(), waker);
                 self.waiting.remove(queue);
-                let served = Served { consumer, mailbox, watermark, lane: None, paused: false, fault: None };
                 self.served.insert(queue.clone(), Box::new(served));
                 self.visit(queue);
             }
@@ -284,101 +272,6 @@ impl Inlet {
     fn visit(&mut self, queue: &QueueName) {
         if let Some(served) = self.served.get_mut(queue) {
             served.visit(&self.office, self.quiet);
-        }
-    }
-}
-
-impl Served {
-    /// Publishes what was finished, and hands out more as far as the window allows. Afterwards either a ring or the
-    /// watermark brings it back.
-    fn visit(&mut self, office: &Office, quiet: bool) {
-        self.finish();
-        let mut taken = Vec::new();
-        while !quiet && !self.paused && self.watermark.open() < WINDOW {
-            match self.consumer.take(&mut taken) {
-                Ok(0) => {
-                    self.fault = None;
-                    if self.consumer.prepare_sleep() {
-                        return;
-                    }
-                }
-                Ok(_) => {
-                    self.fault = None;
-                    self.hand_out(&mut taken, office);
-                }
-                Err(error) => return self.put_off(&error),
-            }
-        }
-    }
-
-    fn hand_out(&mut self, taken: &mut Vec<Taken>, office: &Office) {
-        for taken in taken.drain(..) {
-            let lane = self.lane(taken.lane);
-            let token = self.watermark.begin(lane, taken.end, taken.count);
-            match Message::from_encoded(taken.stamp, taken.body) {
-                Ok(message) if taken.poison => {
-                    let queue = self.consumer.queue().as_str();
-                    let reason = dead::poison();
-                    tracing::error!(task = queue, "{queue}: a message goes to `dead`: {reason}");
-                    dead::bury(office, &message, queue, &reason);
-                    token.done();
-                }
-                Ok(message) => {
-                    let delivery = Delivery { message, origin: Some(Origin::Input(token)) };
-                    if self.mailbox.push_unbounded(delivery).is_err() {
-                        // The task is leaving: the input stays unfinished and is handed out at the next start.
-                        tracing::debug!("queue {}: its task has ended", self.consumer.queue());
-                    }
-                }
-                Err(error) => {
-                    let queue = self.consumer.queue().as_str();
-                    tracing::error!("queue {queue} held a message that cannot be read: {error}");
-                    dead::bury(office, &Message::new(crate::value::Map::new()), queue, &error.to_string());
-                    token.done();
-                }
-            }
-        }
-    }
-
-    fn lane(&mut self, id: LaneId) -> Arc<Lane> {
-        if let Some(lane) = self.lane.as_ref().filter(|lane| lane.id() == id) {
-            return lane.clone();
-        }
-        let under_way = self.consumer.under_way(id).expect("an input was taken from this lane");
-        self.lane.insert(self.watermark.lane(under_way)).clone()
-    }
-
-    /// What cannot be taken now is reported once, and tried again.
-    fn put_off(&mut self, error: &Error) {
-        let text = error.to_string();
-        if self.fault.as_ref() != Some(&text) {
-            tracing::error!("{text}");
-            self.fault = Some(text);
-        }
-    }
-
-    fn finish(&mut self) {
-        for finished in self.watermark.finished() {
-            self.consumer.finish(finished.lane, finished.position, finished.count);
-        }
-    }
-
-    /// Once a second: are the files still the ones that the path names, and did something happen to the queue?
-    fn look_after(&mut self, office: &Office, quiet: bool) {
-        // What is done is finished now and then also while something else takes long.
-        self.finish();
-        match self.consumer.check_replaced() {
-            Ok(false) if self.fault.is_some() => self.visit(office, quiet),
-            // Nobody rings for files that nobody finds any more: this visit goes on with the new ones.
-            Ok(true) => self.visit(office, quiet),
-            Ok(false) => {}
-            Err(error) => tracing::error!("{error}"),
-        }
-        if let Err(error) = self.consumer.tidy() {
-            tracing::error!("{error}");
-        }
-        for incident in self.consumer.incidents() {
-            tracing::error!("{incident}");
         }
     }
 }

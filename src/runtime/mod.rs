@@ -44,6 +44,7 @@ mod outbox;
 #[cfg(test)]
 mod outbox_tests;
 mod patience;
+mod pool;
 mod post;
 mod process_lane;
 mod registry;

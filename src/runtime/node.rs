@@ -15,20 +15,22 @@ use tokio::time::Instant;
 use super::control::ControlInbox;
 use super::dead;
 use super::delivery::Delivery;
-use super::handle::{Handle, Order, Role, Setup};
-use super::inlet::InletHandle;
+use super::handle::{Handle, Order, Role, Setup, settings};
+use super::inlet::{InletHandle, Service};
 use super::leaver::Leaver;
 use super::office::Office;
+use super::pool::{PoolHandle, Terms};
 use super::process_lane::Way;
 use super::registry::TaskKind;
 use super::service::{Doorman, Watchman};
 use super::switchboard::{Destination, Switchboard};
 use super::waits::Wait;
-use crate::config::Framework;
+use crate::config::{Balance, Framework};
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::name::{LaneName, QueueName, TaskName};
 use crate::router::RoutingTable;
+use crate::task::pool_of;
 use crate::transit::{Bell, Error, Settings, Transit};
 use crate::value::Map;
 
@@ -42,7 +44,7 @@ pub struct NodeOptions {
     pub transit: Transit,
     /// Where its tasks' states lie.
     pub state_dir: PathBuf,
-    /// The process's name in lanes: `process:NAME`.
+    /// The process's name in lanes: `process:NAME`, or `pool:NAME.3` where it is that of a worker.
     pub process: TaskName,
     /// This process in words, for whoever else wants one of its queues.
     pub description: String,
@@ -76,6 +78,7 @@ pub struct Node {
     state_dir: Arc<Path>,
     inlet: InletHandle,
     actors: BTreeMap<TaskName, Handle>,
+    pools: BTreeMap<TaskName, PoolHandle>,
     doorman: JoinHandle<()>,
     _watchman: Watchman,
     /// Actors that were told to end by a reload and are not done yet.
@@ -91,14 +94,19 @@ impl Node {
         let bell = Bell::open(&transit)?;
         dead::open(&transit).await?;
         let board = Switchboard::new(RoutingTable::default(), HashMap::new());
-        let office = Arc::new(Office::new(transit, board, LaneName::Process(process)));
+        let lane = match pool_of(&process) {
+            Some((pool, worker)) => LaneName::Pool(pool, worker),
+            None => LaneName::Process(process),
+        };
+        let office = Arc::new(Office::new(transit, board, lane));
         let doorman = Doorman::start(bell.clone(), office.clone());
         let watchman = Watchman::start(office.watch.clone());
         let inlet = InletHandle::start(office.clone(), bell.clone(), description.clone());
         let mut inbox = None;
         if let Some(control_queue) = control_queue {
             let mailbox = Arc::new(Mailbox::new());
-            inlet.serve(control_queue, Settings::default(), mailbox.clone()).await;
+            let service = Service { settings: Settings::default(), mailbox: mailbox.clone(), dealer: None };
+            inlet.serve(control_queue, service).await;
             inbox = Some(ControlInbox::new(mailbox));
         }
         let node = Self {
@@ -108,6 +116,7 @@ impl Node {
             state_dir: state_dir.into(),
             inlet,
             actors: BTreeMap::new(),
+            pools: BTreeMap::new(),
             doorman,
             _watchman: watchman,
             lingering: JoinSet::new(),
@@ -119,11 +128,15 @@ impl Node {
     /// Makes what runs be what is wanted, and routes by `table` from now on. Tasks that are wanted as they are are
     /// not touched.
     pub async fn apply(&mut self, wanted: BTreeMap<TaskName, Wanted>, table: RoutingTable) {
+        let is_pool = |task: &Wanted| matches!(task.role, Role::Pool { .. });
+        let (pools, wanted): (BTreeMap<_, _>, BTreeMap<_, _>) = wanted.into_iter().partition(|(_, task)| is_pool(task));
+        let pools: BTreeMap<_, _> = pools.into_iter().map(|(name, task)| (name, terms(&task))).collect();
+        self.end_pools(|name| !pools.contains_key(name)).await;
         let leaving: Vec<_> = self.leaving(&wanted);
         let leavers: Vec<_> = leaving.iter().filter_map(|name| self.actors.remove_entry(name)).collect();
         let new = wanted.iter().filter(|(name, _)| !self.actors.contains_key(*name));
         let fresh: BTreeMap<_, _> =
-            new.map(|(name, task)| (name.clone(), Handle::new(self.setup(name, task)))).collect();
+            new.map(|(name, task)| (name.clone(), Handle::new(name.clone(), self.setup(name, task)))).collect();
         self.switch(table, &fresh);
         // Those who leave work off what they have; when they are done, their senders send elsewhere.
         self.end(leavers).await;
@@ -132,6 +145,27 @@ impl Node {
         }
         for (name, handle) in fresh {
             self.begin(name, handle).await;
+        }
+        self.begin_pools(pools);
+    }
+
+    /// Gives back the queues of pools.
+    async fn end_pools(&mut self, is_leaving: impl Fn(&TaskName) -> bool) {
+        let leaving: Vec<_> = self.pools.keys().filter(|name| is_leaving(name)).cloned().collect();
+        for pool in leaving.iter().filter_map(|name| self.pools.remove(name)).collect::<Vec<_>>() {
+            pool.stop().await;
+        }
+    }
+
+    fn begin_pools(&mut self, wanted: BTreeMap<TaskName, Terms>) {
+        for (name, terms) in wanted {
+            match self.pools.get(&name) {
+                Some(pool) => pool.configure(terms),
+                None => {
+                    let pool = PoolHandle::start(&self.office, &self.bell, &self.description, &name, terms);
+                    self.pools.insert(name, pool);
+                }
+            }
         }
     }
 
@@ -174,7 +208,7 @@ impl Node {
             bell: self.bell.clone(),
             description: self.description.clone(),
             state_dir: self.state_dir.clone(),
-            name: name.clone(),
+            name: pool_of(name).filter(|_| task.role == Role::Worker).map_or_else(|| name.clone(), |(pool, _)| pool),
             kind: task.kind,
             own: task.own.clone(),
             framework: task.framework.clone(),
@@ -183,9 +217,9 @@ impl Node {
     }
 
     async fn begin(&mut self, name: TaskName, handle: Handle) {
-        if handle.role == Role::Home {
-            if let Some(mailbox) = handle.served() {
-                self.inlet.serve(name.queue(), handle.settings(), mailbox.clone()).await;
+        if handle.role.is_home() {
+            if let Some(service) = handle.service(&name) {
+                self.inlet.serve(name.queue(), service).await;
             }
             tracing::debug!(task = name.as_str(), "task {name} begins, by {}", handle.kind.path);
             handle.seat.start(handle.neighbour.as_ref());
@@ -269,6 +303,7 @@ impl Node {
     /// what is left is given up and said; what came from the transit is still there. True: all ended orderly.
     pub async fn stop(mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
+        self.end_pools(|_| true).await;
         self.inlet.quiesce().await;
         for handle in self.actors.values() {
             handle.seat.order(Order::Quiesce);
@@ -315,4 +350,10 @@ impl Node {
             tokio::time::sleep(IDLE_LOOK).await;
         }
     }
+}
+
+fn terms(pool: &Wanted) -> Terms {
+    let workers = if let Role::Pool { workers } = pool.role { workers } else { 1 };
+    let balance = pool.framework.balance.clone().unwrap_or(Balance::Least);
+    Terms { workers, balance, settings: settings(&pool.framework.queue) }
 }

@@ -280,11 +280,11 @@ impl Shell {
                 }
             };
             let place = Place { lane: taken.lane, end: taken.end, count: taken.count };
-            let left_out = durable.is_left_out(place);
+            let (left_out, is_poison) = (durable.is_left_out(place), taken.is_poison());
             match Message::from_encoded(taken.stamp, taken.body) {
                 // The reason was noted when it was left out.
                 Ok(message) if left_out => self.give_up(&message, place, ""),
-                Ok(message) if taken.poison => {
+                Ok(message) if is_poison => {
                     let reason = dead::poison();
                     self.error(&format!("a message goes to `dead`: {reason}"));
                     self.give_up(&message, place, &reason);

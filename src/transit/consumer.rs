@@ -29,9 +29,9 @@ use super::record::Tag;
 use super::settings::Settings;
 use super::slot::LaneId;
 use super::source::Source;
-use super::under_way::UnderWay;
+use super::under_way::{POISON, UnderWay};
 use crate::message::Stamp;
-use crate::name::QueueName;
+use crate::name::{LaneName, QueueName};
 
 /// How long a ring may take after its message before it counts as missing: a sender can lose its CPU in between.
 const RING_FOLLOWS: Duration = Duration::from_millis(100);
@@ -69,8 +69,16 @@ pub struct Taken {
     pub tag: Option<Tag>,
     /// What it says. A slice of its batch's buffer, which lives as long as any of the batch does.
     pub body: Bytes,
-    /// [`POISON`](super::POISON) processes ended while they handled it: it is not to be handled again.
-    pub poison: bool,
+    /// How many processes ended while they handled it.
+    pub ended: u64,
+}
+
+impl Taken {
+    /// Whether so many processes ended on it that it is not to be handled again.
+    #[must_use]
+    pub fn is_poison(&self) -> bool {
+        self.ended >= POISON
+    }
 }
 
 /// How far a lane is written, read and finished: positions in bytes, with the messages up to there.
@@ -169,6 +177,13 @@ impl Consumer {
             written: written(lane.at),
         };
         self.source.lanes.iter().map(state).collect()
+    }
+
+    /// Whether `lane` is the one of this name.
+    #[must_use]
+    pub fn is_named(&self, lane: LaneId, name: &LaneName) -> bool {
+        let lanes = self.source.lanes.iter().chain(self.old.iter().flat_map(|old| &old.lanes));
+        lanes.filter(|known| known.id == lane).any(|known| known.name == name.to_string())
     }
 
     /// Reads a lane on from a recorded position, or again from one (after a panic).

@@ -209,8 +209,8 @@ impl LaneReader {
             self.read = Mark { position: self.read.position + size as u64, count: self.read.count + 1 };
             let body = copy.slice(at + decoded.body.start..at + decoded.body.end);
             let (end, count) = (self.read.position, self.read.count);
-            let poison = self.suspect.condemns(end);
-            batch.push(Taken { lane: self.id, end, count, stamp: decoded.stamp, tag: decoded.tag, body, poison });
+            let ended = self.suspect.ended_on(end);
+            batch.push(Taken { lane: self.id, end, count, stamp: decoded.stamp, tag: decoded.tag, body, ended });
             at += size;
         }
         match batch.len() - before {

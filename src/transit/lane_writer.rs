@@ -136,6 +136,11 @@ impl LaneWriter {
         self.slot().held().position == 0
     }
 
+    /// How many messages of the lane wait to be handled.
+    pub(super) fn unfinished(&self) -> u64 {
+        self.slot().held().count
+    }
+
     /// Appends a record, and rings for the consumer if it sleeps.
     #[inline]
     pub(super) fn append(&mut self, transit: &Inner, out: &Outgoing<'_>) -> Result<(), Stop> {

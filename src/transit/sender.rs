@@ -82,6 +82,12 @@ impl Sender {
         self.shared.writer().is_finished()
     }
 
+    /// How many messages of this lane are neither finished nor dropped. As cheap as [`Sender::is_finished`].
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        self.shared.writer().unfinished()
+    }
+
     /// How far the lane is written: position in bytes, and messages.
     #[must_use]
     pub fn written(&self) -> (u64, u64) {

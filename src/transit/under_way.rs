@@ -39,10 +39,10 @@ impl Suspect {
         Self { end: under_way, ended: before.saturating_add(1) }
     }
 
-    /// Whether the input that ends at `end` is not to be handled again.
+    /// How many processes ended on the input that ends at `end`.
     #[inline]
-    pub(super) fn condemns(self, end: u64) -> bool {
-        self.end == end && self.is_poison()
+    pub(super) fn ended_on(self, end: u64) -> u64 {
+        if self.end == end { self.ended } else { 0 }
     }
 
     fn is_poison(self) -> bool {

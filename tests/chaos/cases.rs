@@ -44,7 +44,10 @@ const MORE: i64 = 2000;
 /// Names the only case that is run.
 const CASE: &str = "MULTIMODULE_CHAOS_CASE";
 
-const CASES: [(&str, fn(Place) -> Verdict); 5] = [
+/// A case: its name, which is what it shows, and what it does.
+type Case = (&'static str, fn(Place) -> Verdict);
+
+const CASES: [Case; 5] = [
     ("a_full_disk_stops_nothing_for_good_and_loses_nothing", full_disk),
     ("a_state_directory_that_was_read_only_for_a_while_loses_nothing", read_only),
     ("a_clock_that_is_set_back_decides_nothing", clock_back),
@@ -72,6 +75,9 @@ const TRIAL: Trial = TRIALS[0];
 fn full_disk(mut place: Place) -> Verdict {
     place.mount(160)?;
     let mut system = System::start(TRIAL, place);
+    // The logs of hosts lie on that disk too: it is the daemon that can still say so.
+    system.shape.external[1] = false;
+    system.place.write_config(&system.shape.text());
     let mut faults = moves(&mut system);
     let filler = system.place.disk().join("filler");
     let mut file = File::create(&filler).unwrap();
@@ -90,7 +96,7 @@ fn full_disk(mut place: Place) -> Verdict {
     if !told {
         faults.push(format!("nobody said within {SOON:?} that the disk is full"));
     }
-    kill_host(&mut system, RING[1]);
+    kill_host(&mut system, RING[2]);
     system.watch(Duration::from_secs(1));
     fs::remove_file(&filler).unwrap();
     drop(file);
@@ -173,6 +179,9 @@ fn removed_transit(place: Place) -> Verdict {
     faults.extend(moves(&mut system));
     kill_host(&mut system, RING[1]);
     faults.extend(moves(&mut system));
+    if !faults.is_empty() {
+        system.place.keep();
+    }
     Ok(faults)
 }
 

@@ -80,8 +80,9 @@ fn read_all(mut consumer: Consumer, out: &Mutex<Out>, stop: &AtomicBool) {
     let mut batch = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         consumer.wait(WAIT).unwrap();
-        consumer.check_replaced().unwrap();
-        while consumer.take(&mut batch).unwrap() > 0 {}
+        // What cannot be opened while somebody removes it is looked at again.
+        drop(consumer.check_replaced());
+        while consumer.take(&mut batch).is_ok_and(|taken| taken > 0) {}
         let mut out = lock(out);
         for taken in batch.drain(..) {
             let message = Message::from_encoded(taken.stamp, taken.body).unwrap();

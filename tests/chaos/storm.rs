@@ -42,7 +42,8 @@ impl Storm {
                 continue;
             }
             match act {
-                Act::Kill(kinds) => self.kill(kinds),
+                Act::Kill(kinds) if self.trial.kills => self.kill(kinds),
+                Act::Kill(_) => {}
                 Act::Flip(task) => self.flip(task),
                 Act::Reload => {
                     self.system.shape.label += 1;

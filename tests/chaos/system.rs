@@ -33,11 +33,12 @@ pub(crate) const QUEUES: [&str; 7] = [COUNT, RING[0], RING[1], RING[2], STATELES
 #[derive(Debug)]
 pub(crate) struct System {
     trial: Trial,
-    pub(crate) place: Place,
     pub(crate) shape: Shape,
+    // They end before their place goes.
     pub(crate) daemon: Daemon,
     pub(crate) sender: PlainSender,
     pub(crate) exit: Exit,
+    pub(crate) place: Place,
     seen: Seen,
     pub(crate) footprint: Footprint,
     pub(crate) score: Score,
@@ -99,7 +100,7 @@ impl System {
             Some(status) => faults.push(format!("the daemon's orderly end was {status}")),
             None => faults.push(format!("the daemon did not end within {END:?} after SIGINT")),
         }
-        let left = victims::all_of(&self.place.path().to_owned());
+        let left = victims::all_of(self.place.path());
         faults.extend(left.iter().map(|(identity, words)| format!("an orphan: pid {}, {words}", identity.pid)));
         self.score.daemon_starts = self.daemon.starts;
         (self.score.hosts, self.score.keepers) = self.seen.counts();
@@ -147,15 +148,18 @@ impl System {
 impl Drop for System {
     fn drop(&mut self) {
         self.daemon.kill();
-        victims::clean_up(&self.place.path().to_owned());
+        victims::clean_up(self.place.path());
         if std::thread::panicking() {
             self.place.keep();
         }
     }
 }
 
+/// By lane: how many messages are written, and finished.
+type Marks = BTreeMap<String, (u64, u64)>;
+
 /// What each queue still holds, and how far all lanes have come.
-fn moved(transit: &Transit) -> (BTreeMap<&'static str, u64>, BTreeMap<String, (u64, u64)>) {
+fn moved(transit: &Transit) -> (BTreeMap<&'static str, u64>, Marks) {
     let (mut held, mut marks) = (BTreeMap::new(), BTreeMap::new());
     for name in QUEUES {
         let Some(queue) = transit.status(&queue_name(name)).unwrap() else { continue };

@@ -20,6 +20,7 @@ use multimodule::supervisor::{Launch, Program};
 use tokio::time::timeout;
 
 use crate::daemon::DaemonBuilder;
+use crate::mill::Mill;
 use crate::rough_tasks::{Pulse, misbehave};
 use crate::world::World;
 
@@ -86,29 +87,32 @@ fn this_program_can_be_a_daemon() {
 
 /// All tasks of the specs.
 fn registry() -> Registry {
-    let tasks = Registry::new().with::<Echo>("Echo").unwrap().with::<Echo>("Second").unwrap();
-    let tasks = tasks.with::<Pulse>("Pulse").unwrap();
+    let tasks = Registry::new()
+        .with::<Echo>("Echo")
+        .and_then(|tasks| tasks.with::<Echo>("Second"))
+        .expect("names of their own");
+    let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
     let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"];
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
     let names = counters.into_iter().map(str::to_owned).chain(numbered);
     // The registry keeps names for the life of the program.
-    names.fold(tasks, |tasks, name| tasks.with::<Counter>(name.leak()).unwrap())
+    names.fold(tasks, |tasks, name| tasks.with::<Counter>(name.leak()).expect("a name of its own"))
 }
 
 fn host_name() -> Option<TaskName> {
-    std::env::args().skip_while(|word| word != HOST).nth(1).map(|name| TaskName::new(name).unwrap())
+    std::env::args().skip_while(|word| word != HOST).nth(1).map(|name| TaskName::new(name).expect("a host's name"))
 }
 
 /// Hosts are this program; its keepers are forked by the real one, which has no threads.
 fn launch() -> Launch {
-    let program = std::env::current_exe().unwrap();
+    let program = std::env::current_exe().expect("this program has a path");
     let arguments = |name: &TaskName| {
         let words = ["spec"].into_iter().chain(WORDS).chain([HOST, name.as_str()]);
         words.map(OsString::from).collect()
     };
     Launch {
         spawner: env!("CARGO_BIN_EXE_multimodule").into(),
-        program: Program::open(&program).unwrap(),
+        program: Program::open(&program).expect("this program can be opened"),
         program_text: daemon::program_text(),
         arguments: Arc::new(arguments),
         environment: Vec::new(),

@@ -74,6 +74,12 @@ impl World {
         status.map_or(0, |status| status.messages)
     }
 
+    /// All queues there are.
+    pub(crate) fn queues(&self) -> Vec<String> {
+        let queues = self.open_transit().queues().expect("the transit can be looked at");
+        queues.iter().map(|queue| queue.as_str().to_owned()).collect()
+    }
+
     fn open_transit(&self) -> Transit {
         Transit::open(&self.transit()).expect("the world's transit can be opened")
     }

@@ -7,7 +7,7 @@ fn ends_on(fixture: &Fixture, n: usize) -> Vec<bool> {
     let mut consumer = fixture.consumer();
     let taken = drain(&mut consumer);
     consumer.under_way(taken[n].lane).unwrap().begin(taken[n].end);
-    taken.iter().map(|taken| taken.poison).collect()
+    taken.iter().map(|taken| taken.is_poison()).collect()
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn an_input_on_which_three_processes_ended_is_poison_until_it_is_finished_and_no
     // Whoever took it out, and was killed before that was kept, takes it out again.
     let mut consumer = fixture.consumer();
     let taken = drain(&mut consumer);
-    assert_eq!(taken.iter().map(|taken| taken.poison).collect::<Vec<_>>(), [false, true, false, false]);
+    assert_eq!(taken.iter().map(|taken| taken.is_poison()).collect::<Vec<_>>(), [false, true, false, false]);
     finish_all(&mut consumer, &taken[..2]);
     drop(consumer);
     for _ in 0..3 {
