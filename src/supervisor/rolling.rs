@@ -103,7 +103,7 @@ mod tests {
 
     /// Watchers that answer with these outcomes; which of them were asked.
     async fn check(outcomes: &[Outcome], expected: &[usize]) {
-        let (asked, mut was_asked) = mpsc::channel(outcomes.len());
+        let (asked, mut was_asked) = mpsc::channel(outcomes.len() + 1);
         let order = outcomes.iter().enumerate().map(|(number, outcome)| {
             let (tx, mut rx) = mpsc::channel(1);
             let (asked, outcome) = (asked.clone(), *outcome);

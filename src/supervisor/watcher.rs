@@ -322,7 +322,7 @@ impl Watcher {
             self.configured.clear();
             self.look_at_program();
         }
-        if matches!(error, LinkError::Version { .. }) {
+        if matches!(error, LinkError::Version { .. } | LinkError::LetGo { .. }) {
             // It never will.
             self.configured.clear();
         }

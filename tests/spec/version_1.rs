@@ -32,6 +32,9 @@ const WORDS: [&str; 4] = ["--exact", "version_1::this_program_can_be_a_host_of_v
 pub(crate) const PROGRAM: &str = "multimodule 0.0.9 (a fixture)";
 /// At this level it prints more than a log file holds.
 pub(crate) const TALKATIVE: u32 = 2;
+/// What every test needs.
+const DISK: &str = "the world is writable";
+const SOCKETS: &str = "there are sockets";
 /// How many lines of a thousand bytes that is: over 11 MiB.
 const LINES: usize = 12_000;
 
@@ -139,10 +142,10 @@ fn this_program_can_be_a_host_of_version_1() {
 /// The link file of format 1, and the lock that says that somebody listens.
 fn publish(state_dir: &Path, process: &str, socket: &Path) -> File {
     let (path, beside) = (state_dir.join(format!("{process}.link")), state_dir.join(format!("{process}.link.tmp")));
-    let mut file = File::create(&beside).unwrap();
-    writeln!(file, "multimodule link 1 {}", socket.display()).unwrap();
-    assert!(ByteLock { byte: 0 }.try_take(&file).unwrap());
-    fs::rename(beside, path).unwrap();
+    let mut file = File::create(&beside).expect(DISK);
+    writeln!(file, "multimodule link 1 {}", socket.display()).expect(DISK);
+    assert!(ByteLock { byte: 0 }.try_take(&file).expect(DISK));
+    fs::rename(beside, path).expect(DISK);
     file
 }
 
@@ -156,7 +159,9 @@ fn serve(daemon: &IpcReceiver<FromDaemon>, version: u32, reply: &IpcSender<FromH
             Ok(FromDaemon::Message(ToHost::Configure { generation })) => {
                 println!("fixture: configure");
                 let answer = ToDaemon::Configured { generation, faults: Vec::new() };
-                reply.send(FromHost::Message(answer)).unwrap();
+                if reply.send(FromHost::Message(answer)).is_err() {
+                    return println!("fixture: the daemon is gone");
+                }
             }
             Ok(FromDaemon::Message(ToHost::SetLevel { level })) => {
                 (0..if level == TALKATIVE { LINES } else { 0 }).for_each(|_| println!("{}", "x".repeat(1000)));
@@ -175,11 +180,11 @@ where
     T: Serialize + for<'de> Deserialize<'de> + Clone,
     [u8; N]: Serialize + for<'de> Deserialize<'de>,
 {
-    let (tx, rx) = ipc::channel::<T>().unwrap();
-    tx.send(message.clone()).unwrap();
-    tx.send(message.clone()).unwrap();
+    let (tx, rx) = ipc::channel::<T>().expect(SOCKETS);
+    tx.send(message.clone()).expect(SOCKETS);
+    tx.send(message.clone()).expect(SOCKETS);
     let bytes = rx.to_opaque().to::<[u8; N]>();
-    assert_eq!(bytes.recv().unwrap(), expected);
+    assert_eq!(bytes.recv().expect(SOCKETS), expected);
     assert!(bytes.to_opaque().to::<([u8; N], u8)>().recv().is_err(), "there are more bytes than {expected:?}");
 }
 
