@@ -30,10 +30,13 @@ impl Daemon {
         let moved = moved(&self.placement, &assembly.placement);
         if !moved.is_empty() {
             self.spread(assembly, &effective, moved).await?;
+            failpoint!("migration.nowhere");
         }
         self.bound_queues(assembly);
         self.spread(assembly, &effective, BTreeSet::new()).await?;
+        failpoint!("migration.in_place");
         self.supervisor.want(&specs(assembly)).await;
+        failpoint!("migration.wanted");
         self.removed(&assembly.placement);
         self.placement = assembly.placement.clone();
         Ok(())
@@ -79,6 +82,7 @@ impl Daemon {
         }
         let running = RunningConfig { generation: next_generation(earlier.generation), ..running };
         write_running_conf(&self.state_dir, &running)?;
+        failpoint!("migration.config_published");
         Ok(running.generation)
     }
 

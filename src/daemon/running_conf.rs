@@ -91,6 +91,7 @@ fn put(bytes: &[u8], beside: &Path, path: &Path) -> Result<(), FileError> {
     options.write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NONBLOCK);
     let mut file = options.open(beside).map_err(FileError::of(beside, "open"))?;
     file.write_all(bytes).map_err(FileError::of(beside, "write"))?;
+    failpoint!("migration.config_beside");
     std::fs::rename(beside, path).map_err(FileError::of(beside, "rename"))
 }
 

@@ -289,6 +289,7 @@ impl Watcher {
                         self.name
                     );
                 }
+                failpoint!("migration.host_answered");
                 tracing::debug!(task = self.name.as_str(), "{} runs by config {generation}", self.name);
                 if refused || generation == self.generation {
                     self.configured.clear();
@@ -309,6 +310,7 @@ impl Watcher {
             tracing::error!(task = name.as_str(), "{name}: what answers on its link does not know its nonce");
             return self.contact.hang_up();
         }
+        failpoint!("adoption.proven");
         self.look_at_program(hello);
         let current = hello.generation == self.generation || self.generation == 0;
         if let Some(outcome) = self.adoption.answered(self.sight.record(), hello, current) {

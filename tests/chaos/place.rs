@@ -19,7 +19,7 @@ pub(crate) struct Place {
 impl Place {
     /// A place of its own, told by its name.
     pub(crate) fn new(name: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix(&format!("multimodule-chaos-{name}-")).tempdir().unwrap();
+        let dir = tempfile::Builder::new().prefix(&format!("multimodule-{name}-")).tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         fs::create_dir(path.join("conf")).unwrap();
         Self { dir: Some(dir), path }
@@ -44,6 +44,11 @@ impl Place {
 
     pub(crate) fn config(&self) -> PathBuf {
         self.path.join("conf/chaos.ron")
+    }
+
+    /// Where steps are armed at which a process is killed: nowhere, unless the program has them.
+    pub(crate) fn failpoints(&self) -> PathBuf {
+        self.path.join("failpoints")
     }
 
     pub(crate) fn daemon_log(&self) -> PathBuf {

@@ -47,7 +47,7 @@ struct Storm {
 
 /// Runs it for `time` with the decisions of `seed`: the score, and all that was wrong.
 pub(crate) fn run(delivery: Delivery, seed: u64, time: Duration) -> (Score, Vec<String>) {
-    let place = Place::new(delivery.name());
+    let place = Place::new(&format!("chaos-{}", delivery.name()));
     let shape = Shape::new(delivery);
     place.write_config(&shape.text());
     std::fs::create_dir(place.disk()).unwrap();
