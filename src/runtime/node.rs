@@ -286,7 +286,7 @@ impl Node {
             // Each gets a moment even after the deadline: it may be just about to save.
             let until = deadline.max(Instant::now() + Duration::from_millis(100));
             match tokio::time::timeout_at(until, actor.join()).await {
-                Ok(ended) => orderly &= ended == super::shell::Ended::Orderly,
+                Ok(ended) => orderly &= ended == super::work::Ended::Orderly,
                 Err(_) => {
                     tracing::error!("{name} did not end within {} s and is given up", patience.as_secs());
                     actor.abort();

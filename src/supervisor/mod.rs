@@ -28,6 +28,6 @@ mod shared;
 mod sight;
 mod watcher;
 
-pub use launch::{Launch, Program};
+pub use launch::{HostArguments, Launch, Program};
 pub use processes::Supervisor;
 pub use watcher::Spec;

@@ -62,9 +62,10 @@ impl Supervisor {
         }
     }
 
-    /// Tells all hosts that `running.conf` has changed; returns when those that can have applied it, or after 2 s.
-    pub async fn configure(&self, generation: u64) {
-        let told = self.ask_all(|done| Request::Configure { generation, done }).await;
+    /// Tells all hosts that `running.conf` has changed; returns when those that can have applied it, or after 2 s. With
+    /// `patience` those that are about to be started again are waited for as well.
+    pub async fn configure(&self, generation: u64, patience: bool) {
+        let told = self.ask_all(|done| Request::Configure { generation, patience, done }).await;
         all(told, CONFIGURED).await;
     }
 

@@ -24,8 +24,9 @@ use crate::restart::Policy;
 pub(super) enum Request {
     /// This process should run so, or not at all.
     Want(Option<Spec>),
-    /// `running.conf` has changed; `done` when the host has applied it, or cannot now.
-    Configure { generation: u64, done: oneshot::Sender<()> },
+    /// `running.conf` has changed; `done` when the host has applied it, or cannot now. With `patience` a host that is
+    /// about to be started again is waited for as well.
+    Configure { generation: u64, patience: bool, done: oneshot::Sender<()> },
     /// Tell the host that the debug level has changed.
     SetLevel(u32),
     /// End the process and start it with this daemon's program, if it runs by another; `done` when it is there.
@@ -39,6 +40,12 @@ pub(super) enum Request {
 pub struct Spec {
     /// When it is started again.
     pub restart: Policy,
+}
+
+/// Who waits until the host runs by the config; dropped, it has its answer.
+struct Waiter {
+    patience: bool,
+    _done: oneshot::Sender<()>,
 }
 
 /// What is wanted of a process.
@@ -83,7 +90,7 @@ pub(super) struct Watcher {
     /// The config that the host should run by.
     generation: u64,
     /// Who waits until the host runs by it.
-    configured: Vec<oneshot::Sender<()>>,
+    configured: Vec<Waiter>,
     when_gone: Vec<oneshot::Sender<()>>,
     /// Its host runs another program than this daemon.
     outdated: bool,
@@ -160,12 +167,19 @@ impl Watcher {
         } else {
             self.contact.hang_up();
             // A host that does not live reads the newest config when it starts.
-            self.configured.clear();
+            let comes_back = self.comes_back(seen);
+            self.configured.retain(|waiter| waiter.patience && comes_back);
         }
         if let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.files()) {
             outcome.tell(&self.name);
         }
         seen
+    }
+
+    /// Whether a host that does not live is about to.
+    fn comes_back(&self, seen: Seen) -> bool {
+        let started = !matches!(self.phase, Phase::Stays | Phase::Parked) && self.wish.spec().is_some();
+        !seen.parked && (seen.keeper || started)
     }
 
     async fn act(&mut self, seen: Seen) {
@@ -232,9 +246,9 @@ impl Watcher {
     fn obey(&mut self, request: Request) {
         match request {
             Request::Want(spec) => self.want(spec),
-            Request::Configure { generation, done } => {
+            Request::Configure { generation, patience, done } => {
                 self.generation = generation;
-                self.configured.push(done);
+                self.configured.push(Waiter { patience, _done: done });
                 // Who is being called is told when it answers.
                 self.contact.tell(ToHost::Configure { generation });
             }
@@ -298,7 +312,7 @@ impl Watcher {
             ContactEvent::Told(ToDaemon::ReopenedLog) => self.log.reopened(),
             ContactEvent::Lost => {
                 tracing::debug!(task = self.name.as_str(), "{}: the link is lost", self.name);
-                self.configured.clear();
+                // Whether its host comes back is seen at the next look.
             }
         }
     }

@@ -28,6 +28,8 @@ const MORE: i64 = 60;
 const END: Duration = Duration::from_secs(20);
 /// Where an index holds its boot id: see `src/transit/index.rs`.
 const BOOT_ID: u64 = 16;
+/// The directory of what is armed.
+const ARMED: &str = "failpoints";
 /// The queue that a daemon reads once it runs.
 const CONTROL: &str = "MultiModule_control";
 
@@ -45,9 +47,10 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// One that is not started yet.
     pub(crate) fn new(run: Run) -> Self {
-        let place = Place::new("failpoints");
-        fs::create_dir(place.disk()).unwrap();
-        fs::create_dir(place.failpoints()).unwrap();
+        let mut place = Place::new("failpoints");
+        let armed = place.path().join(ARMED);
+        fs::create_dir(&armed).unwrap();
+        place.add_to_environment("MULTIMODULE_FAILPOINTS", armed);
         let pipeline = Self { run, external: run.external, place, daemon: None, flow: None, came: Came::default() };
         pipeline.write_config();
         pipeline
@@ -65,7 +68,7 @@ impl Pipeline {
     }
 
     fn armed(&self, point: &str, hit: u32) -> PathBuf {
-        self.place.failpoints().join(format!("{point}.{hit}"))
+        self.place.path().join(ARMED).join(format!("{point}.{hit}"))
     }
 
     /// Does what makes a process come to `point`, until one was killed there.
