@@ -34,11 +34,15 @@ impl Daemon {
         moved.extend(self.on_their_way.iter().filter(|name| assembly.wanted.contains_key(*name)).cloned());
         if !moved.is_empty() {
             self.spread(assembly, &effective, moved.clone()).await?;
+            failpoint!("migration.nowhere");
             self.wait_for_receivers(assembly, &moved).await;
+            failpoint!("migration.waited");
         }
         self.bound_queues(assembly);
         self.spread(assembly, &effective, BTreeSet::new()).await?;
+        failpoint!("migration.in_place");
         self.supervisor.want(&specs(assembly)).await;
+        failpoint!("migration.wanted");
         self.on_their_way.clear();
         self.removed(&assembly.placement);
         self.placement = assembly.placement.clone();
@@ -99,6 +103,7 @@ impl Daemon {
         }
         let running = RunningConfig { generation: next_generation(earlier.generation), ..running };
         write_running_conf(&self.state_dir, &running)?;
+        failpoint!("migration.config_published");
         Ok(running.generation)
     }
 

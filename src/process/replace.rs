@@ -18,18 +18,18 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     beside_name.push(path.file_name().unwrap_or_default());
     beside_name.push(".tmp");
     let beside = path.with_file_name(beside_name);
-    write(&beside, bytes)
-        .and_then(|()| fs::rename(&beside, path).map_err(FileError::of(path, "rename to")))
-        .inspect_err(|_| {
-            // On a full disk it only takes room. That it cannot be removed either would not add to the error.
-            let _removed = fs::remove_file(&beside);
-        })
+    put(&beside, path, bytes).inspect_err(|_| {
+        // On a full disk it only takes room. That it cannot be removed either would not add to the error.
+        let _removed = fs::remove_file(&beside);
+    })
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+fn put(beside: &Path, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut options = File::options();
     // Not blocking: somebody may have put a FIFO there.
     options.write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NONBLOCK);
-    let mut file = options.open(path).map_err(FileError::of(path, "open"))?;
-    file.write_all(bytes).map_err(FileError::of(path, "write"))
+    let mut file = options.open(beside).map_err(FileError::of(beside, "open"))?;
+    file.write_all(bytes).map_err(FileError::of(beside, "write"))?;
+    failpoint!("keeper.record_beside");
+    fs::rename(beside, path).map_err(FileError::of(path, "rename to"))
 }

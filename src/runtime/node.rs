@@ -138,8 +138,10 @@ impl Node {
         let fresh: BTreeMap<_, _> =
             new.map(|(name, task)| (name.clone(), Handle::new(name.clone(), self.setup(name, task)))).collect();
         self.switch(table, &fresh);
+        failpoint!("migration.table_switched");
         // Those who leave work off what they have; when they are done, their senders send elsewhere.
         self.end(leavers).await;
+        failpoint!("migration.left");
         for (name, task) in wanted.iter().filter(|(name, _)| !fresh.contains_key(*name)) {
             self.configure(name, task);
         }

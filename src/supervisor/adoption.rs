@@ -50,6 +50,7 @@ impl Adoption {
         let record = record?;
         (self.open, self.keeper) = (seen.host, seen.keeper);
         if seen.host || seen.keeper {
+            failpoint!("adoption.seen");
             return None;
         }
         if !is_of_this_boot(record) {

@@ -307,6 +307,7 @@ impl Watcher {
                 for fault in faults {
                     self.error(&format!("its process refuses the config: {fault}"));
                 }
+                failpoint!("migration.host_answered");
                 tracing::debug!(task = self.name.as_str(), "{} runs by config {generation}", self.name);
                 if refused || generation == self.generation {
                     self.configured.clear();
@@ -334,6 +335,7 @@ impl Watcher {
             self.error("what answers on its link does not know its nonce");
             return self.contact.hang_up();
         }
+        failpoint!("adoption.proven");
         self.age.heard(hello);
         self.renewed_by_answer();
         if self.age.on_trial {
