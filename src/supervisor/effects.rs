@@ -14,6 +14,9 @@ use crate::restart::{End, decide};
 
 /// How long until a start is tried again that something else of that name stands in the way of.
 const REFUSED: Duration = Duration::from_secs(5);
+/// How long after our beginning an end that was asked for may be one that an earlier daemon has asked for: as long as
+/// an orderly end takes.
+const EARLIER: Duration = life::END;
 
 impl Watcher {
     pub(super) fn files(&self) -> HostFiles {
@@ -37,6 +40,8 @@ impl Watcher {
     /// Finds out how it ended, and what its policy says.
     pub(super) fn judge(&mut self) {
         match self.end_on_record() {
+            // An earlier daemon asked for it and did not live to see it. What is wanted now begins anew.
+            Some(end) if end.asked && self.begun.elapsed() < EARLIER => self.phase = Phase::Gone,
             // Its keeper saw it, wrote it down and has counted it.
             Some(end) => {
                 self.error(&format!("its process has ended: {}", end.how));

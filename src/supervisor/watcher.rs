@@ -95,6 +95,8 @@ pub(super) struct Watcher {
     configured: Vec<Waiter>,
     when_gone: Vec<oneshot::Sender<()>>,
     pub(super) age: Age,
+    /// When the watch began.
+    pub(super) begun: Instant,
     last_seen: Seen,
 }
 
@@ -121,6 +123,7 @@ impl Watcher {
             configured: Vec::new(),
             when_gone: Vec::new(),
             age: Age::default(),
+            begun: Instant::now(),
             last_seen: Seen::default(),
             shared,
             name,

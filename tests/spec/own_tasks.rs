@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::pending;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -38,8 +39,12 @@ const STATE: &str = "MULTIMODULE_SPEC_STATE";
 impl World {
     /// A daemon with the tasks of this file, and this config.
     pub(crate) fn own_daemon(&self, config: &str) -> DaemonBuilder<'_> {
+        self.own_daemon_of(&std::env::current_exe().expect("this program has a path"), config)
+    }
+
+    /// The same, of a copy of this program.
+    pub(crate) fn own_daemon_of(&self, program: &Path, config: &str) -> DaemonBuilder<'_> {
         self.write_config(config);
-        let program = std::env::current_exe().expect("this program has a path");
         let daemon = WORDS.into_iter().fold(self.program(program), DaemonBuilder::arg);
         daemon.env(CONFIG, self.config_path())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,12 +34,10 @@ impl<'world> Installed<'world> {
         installed
     }
 
-    /// Puts a new file in its place, by rename. It is copied by a process of its own: no child of ours must inherit
-    /// a descriptor that writes to a program.
+    /// Puts a new file in its place, by rename.
     fn replace(&self) -> u64 {
         let beside = self.path.with_extension("new");
-        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_multimodule")).arg(&beside).status();
-        assert!(copied.expect("there is a cp").success());
+        copy(Path::new(env!("CARGO_BIN_EXE_multimodule")), &beside);
         fs::rename(&beside, &self.path).expect("a rename in one directory");
         self.inode()
     }
@@ -76,6 +74,12 @@ impl<'world> Installed<'world> {
         }
         (daemon, new)
     }
+}
+
+/// Copies a program, by a process of its own: no child of ours must inherit a descriptor that writes to it.
+fn copy(program: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(program).arg(to).status();
+    assert!(copied.expect("there is a cp").success());
 }
 
 /// The file that a process runs, whatever its name is now.
@@ -258,9 +262,10 @@ fn a_daemon_that_is_killed_in_a_renewal_leaves_it_to_the_next_one() {
     let before = world.process("Example1");
     renew(&world, "");
     daemon.wait_for("Example1: it is ended", SOON);
+    world.wait_ended(&[before.host_identity()]);
     daemon.kill();
     daemon.exit(SOON);
-    world.wait_ended(&[before.host_identity()]);
+    // Its keeper may still be ending then.
     let third = installed.start();
     third.wait_for(HOWDY, SOON);
     assert_eq!(program_of(&world.process("Example1")), new);
@@ -281,4 +286,37 @@ fn a_host_without_keeper_is_renewed_too_and_has_one_then() {
     daemon.wait_for("Tally: renewed: pid", SOON);
     assert_eq!(program_of(&world.process("Tally")), new);
     assert!(!lives(&before.host_identity()));
+}
+
+#[test]
+fn the_workers_of_a_pool_are_renewed_one_after_another_by_the_name_of_their_task() {
+    let world = World::new();
+    let config = "{ Mill => { workers => 2 }, Router => { routes => [ { match => { source => 'Mill' }, \
+                  forwards => [ { qname => 'Sink', outside => 1 } ] } ] } }";
+    let first = world.own_daemon(config).start();
+    let workers = ["Mill.1", "Mill.2"];
+    let before = workers.map(|name| world.process(name));
+    first.terminate();
+    assert_eq!(first.exit_code(SOON), 0);
+    let program = world.path().join("spec");
+    copy(&std::env::current_exe().unwrap(), &program);
+    let daemon = world.own_daemon_of(&program, config).start();
+    let outdated = workers.map(|name| format!("{name}: outdated: "));
+    for told in &outdated {
+        daemon.wait_for(told, SOON);
+    }
+    let send = |n: i64| world.send(&format!("{{from => 'a', n => {n}}}"), "Mill");
+    (0..200).for_each(send);
+    renew(&world, ", task => 'Mill'");
+    (200..400).for_each(send);
+    daemon.wait_for("2 external processes are renewed", SOON);
+    in_this_order(&daemon, &["Mill.1: renewed: pid", "Mill.2: it is ended", "Mill.2: renewed: pid"]);
+    let after = workers.map(|name| world.process(name));
+    let new = fs::metadata(&program).unwrap().ino();
+    assert!(after.iter().all(|record| program_of(record) == new) && after != before);
+    (400..450).for_each(send);
+    world.wait_for("all of them in the sink", || (world.waiting("Sink") >= 450).then_some(()));
+    let mut numbers = world.emitted("Sink").remove("a").unwrap();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..450).collect::<Vec<_>>());
 }
