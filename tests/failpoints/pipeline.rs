@@ -73,9 +73,17 @@ impl Pipeline {
 
     /// Does what makes a process come to `point`, until one was killed there.
     pub(crate) fn come_to(&mut self, point: &str, cause: Cause) -> Result<(), String> {
-        let armed = self.armed(point, 1);
-        let (end, mut again) = (Instant::now() + COMES, Instant::now());
         self.prepare(cause)?;
+        self.wait_for(point, cause, Instant::now())
+    }
+
+    /// The same for whoever comes after a killed process; where that was not the right one, it does its part later.
+    pub(crate) fn come_after(&mut self, point: &str, cause: Cause) -> Result<(), String> {
+        self.wait_for(point, cause, Instant::now() + AGAIN)
+    }
+
+    fn wait_for(&mut self, point: &str, cause: Cause, mut again: Instant) -> Result<(), String> {
+        let (armed, end) = (self.armed(point, 1), Instant::now() + COMES);
         while armed.exists() {
             if Instant::now() > end {
                 return Err(format!("no process has come to it; {}", self.came));

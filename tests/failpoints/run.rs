@@ -118,7 +118,9 @@ fn kill_at(pipeline: &mut Pipeline, point: &str, cause: Cause, score: &mut Score
     let begin = Instant::now();
     pipeline.come_to(point, cause)?;
     if let Some(again) = again {
-        pipeline.come_to(again, cause).map_err(|fault| format!("and then {again}: {fault}"))?;
+        pipeline
+            .come_after(again, Cause::of(again, run.external))
+            .map_err(|fault| format!("and then {again}: {fault}"))?;
         score.again += 1;
     }
     let (killed, until_killed) = (Instant::now(), begin.elapsed());
