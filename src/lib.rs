@@ -12,6 +12,10 @@ compile_error!(
 // The tasks below `tasks/` read like a user's own: `use multimodule::sdk::...`.
 extern crate self as multimodule;
 
+// ground: what every module may have in it; a macro is known below its module
+#[macro_use]
+mod failpoint;
+
 // vocabulary: plain data
 pub mod codec;
 pub mod message;

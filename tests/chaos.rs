@@ -9,6 +9,8 @@
 //! This one program is the test, the system under test and its plain sender: its first word says which.
 #![expect(clippy::unwrap_used, reason = "a panic is a test's verdict")]
 
+#[path = "chaos/cases.rs"]
+mod cases;
 #[path = "chaos/daemon.rs"]
 mod daemon;
 #[path = "chaos/exit.rs"]
@@ -29,6 +31,8 @@ mod sender;
 mod shape;
 #[path = "chaos/storm.rs"]
 mod storm;
+#[path = "chaos/system.rs"]
+mod system;
 #[path = "chaos/tally.rs"]
 mod tally;
 #[path = "chaos/tasks.rs"]
@@ -44,9 +48,10 @@ use std::time::Duration;
 use multimodule::cli::multimodule_main;
 use multimodule::process::is_spawner;
 
+use crate::cases::Outcome;
 use crate::daemon::MULTIMODULE;
 use crate::sender::{SENDER, sender_main};
-use crate::shape::Delivery;
+use crate::shape::TRIALS;
 
 /// How long the storms last in all, unless MULTIMODULE_CHAOS_SECONDS says something else.
 const SECONDS: u64 = 60;
@@ -71,8 +76,9 @@ fn test() -> ExitCode {
     println!("MULTIMODULE_CHAOS_SEED={seed} MULTIMODULE_CHAOS_SECONDS={seconds}");
     let mut failed = false;
     let (mut kills, mut messages) = (0, 0);
-    for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
-        let (score, faults) = storm::run(delivery, seed, Duration::from_secs(seconds) / 2);
+    for trial in TRIALS {
+        let time = Duration::from_secs(seconds) / u32::try_from(TRIALS.len()).unwrap();
+        let (score, faults) = storm::run(trial, seed, time);
         print!("{score}");
         for fault in &faults {
             println!("  FAULT: {fault}");
@@ -80,6 +86,10 @@ fn test() -> ExitCode {
         failed |= !faults.is_empty();
         kills += score.all_kills();
         messages += score.all_handled();
+    }
+    for (name, outcome) in cases::run() {
+        failed |= matches!(outcome, Outcome::Wrong(_));
+        println!("{name}: {outcome}");
     }
     let least = |of_a_minute: u64| of_a_minute * seconds / SECONDS;
     println!(

@@ -34,6 +34,8 @@ mod lying_records;
 mod mill;
 #[path = "spec/names_of_hosts.rs"]
 mod names_of_hosts;
+#[path = "spec/other_versions.rs"]
+mod other_versions;
 #[path = "spec/own_tasks.rs"]
 mod own_tasks;
 #[path = "spec/packages.rs"]
@@ -64,5 +66,9 @@ mod state;
 mod transit;
 #[path = "spec/tutorial.rs"]
 mod tutorial;
+#[path = "spec/upgrades.rs"]
+mod upgrades;
+#[path = "spec/version_1.rs"]
+mod version_1;
 #[path = "spec/world.rs"]
 mod world;

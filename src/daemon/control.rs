@@ -20,8 +20,8 @@ pub(super) enum Command {
     Exit(Externals),
     /// Set the debug level.
     Debug { level: u32 },
-    /// Renew external processes that run another program than the daemon: all, or that one.
-    Renew { process: Option<TaskName> },
+    /// Renew external processes that run another program than the daemon: all, or that of this task.
+    Renew { task: Option<TaskName> },
 }
 
 /// What is wrong with a control message.
@@ -60,12 +60,12 @@ fn command(command: View<'_>) -> Result<Command, String> {
         // The original's documents have it both ways.
         "cleanly_exit" | "exit_cleanly" => Ok(Command::Exit(externals(fields))),
         "debug" => Ok(Command::Debug { level: level(fields)? }),
-        "renew" => Ok(Command::Renew { process: process(fields)? }),
+        "renew" => Ok(Command::Renew { task: task(fields)? }),
         other => Err(format!("{other:?} is no type of control: cleanly_exit, debug and renew are")),
     }
 }
 
-fn process(fields: MapView<'_>) -> Result<Option<TaskName>, String> {
+fn task(fields: MapView<'_>) -> Result<Option<TaskName>, String> {
     let Some(name) = fields.get("task") else { return Ok(None) };
     let name = name.as_text().ok_or("the `task` of `renew` is no text")?;
     TaskName::new(name).map(Some).map_err(|error| error.to_string())

@@ -100,7 +100,7 @@ async fn obey(control: Control, daemon: &mut Daemon) -> Option<Ending> {
     for command in control.commands {
         match command {
             Command::Exit(externals) => ending = Some(Ending::Asked(externals)),
-            Command::Renew { process } => daemon.renew(process.as_ref()),
+            Command::Renew { task } => daemon.renew(task.as_ref()),
             Command::Debug { level } => daemon.set_level(level).await,
         }
     }

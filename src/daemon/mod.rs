@@ -14,12 +14,14 @@
 mod assembly;
 mod config_file;
 mod control;
+mod draining;
 mod error;
 mod events;
 mod parking;
 mod places;
 mod program;
 mod reload;
+mod renewal;
 mod running_conf;
 mod share;
 mod start;

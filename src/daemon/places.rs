@@ -5,12 +5,15 @@
 //! its new place. So what was sent before the move is handled before what was sent after it. What is sent in between
 //! waits in the task's queue.
 //!
+//! A stateless task that moves also waits for those that it has sent to: see `draining`.
+//!
 //! A host that does not answer is not waited for long: its tasks' locks are what keeps them from running twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::assembly::{Assembly, Surroundings};
+use super::draining::Sent;
 use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{read_running_conf, write_running_conf};
@@ -27,15 +30,22 @@ use crate::value::Map;
 impl Daemon {
     /// Makes what runs, and where, be what `assembly` says; `effective` is the config that it was made of.
     pub(super) async fn put_in_place(&mut self, assembly: &Assembly, effective: Map) -> Result<(), DaemonError> {
-        let moved = moved(&self.placement, &assembly.placement);
+        let mut moved = moved(&self.placement, &assembly.placement);
+        moved.extend(self.on_their_way.iter().filter(|name| assembly.wanted.contains_key(*name)).cloned());
         if !moved.is_empty() {
-            self.spread(assembly, &effective, moved).await?;
+            self.spread(assembly, &effective, moved.clone()).await?;
+            failpoint!("migration.nowhere");
+            self.wait_for_receivers(assembly, &moved).await;
+            failpoint!("migration.waited");
         }
         self.bound_queues(assembly);
         self.spread(assembly, &effective, BTreeSet::new()).await?;
         let left = self.left_by_workers(&assembly.placement);
         self.node.dissolve_pools(left.into_iter());
+        failpoint!("migration.in_place");
         self.supervisor.want(&specs(assembly)).await;
+        failpoint!("migration.wanted");
+        self.on_their_way.clear();
         self.removed(&assembly.placement);
         self.placement = assembly.placement.clone();
         Ok(())
@@ -63,11 +73,25 @@ impl Daemon {
         nowhere: BTreeSet<TaskName>,
     ) -> Result<(), DaemonError> {
         let share = assembly.share(Process::Daemon, &nowhere);
+        // What a task that moves has sent from its old place may still be in the hands of a host that was killed.
+        let patience = !nowhere.is_empty();
         let generation = self.publish(effective, nowhere)?;
         // It was compiled without faults before.
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
-        tokio::join!(self.supervisor.configure(generation), self.node.apply(share, table));
+        tokio::join!(self.supervisor.configure(generation, patience), self.node.apply(share, table));
         Ok(())
+    }
+
+    /// Waits until what stateless tasks have sent from their old places is handled: see `draining`.
+    async fn wait_for_receivers(&self, assembly: &Assembly, moved: &BTreeSet<TaskName>) {
+        let stateless = |name: &&TaskName| assembly.wanted.get(*name).is_some_and(|task| !task.kind.stateful);
+        let Some(task) = moved.iter().find(stateless) else { return };
+        if !Sent::now(&self.transit, assembly.table.queues().iter()).handled(&self.transit).await {
+            tracing::error!(
+                task = task.as_str(),
+                "{task} moves while what it sent before is not handled yet: what it sends from now on may overtake it"
+            );
+        }
     }
 
     /// Tells the queues of external tasks their bounds: a process that never gets as far as opening its queue would
@@ -95,16 +119,18 @@ impl Daemon {
         }
         let running = RunningConfig { generation: next_generation(earlier.generation), ..running };
         write_running_conf(&self.state_dir, &running)?;
+        failpoint!("migration.config_published");
         Ok(running.generation)
     }
 
-    /// Where an earlier daemon of this state directory had put the tasks.
-    pub(super) fn earlier_placement(&self) -> Placement {
-        let Ok(Some(running)) = read_running_conf(&self.state_dir) else { return Placement::default() };
+    /// Where an earlier daemon of this state directory had put the tasks, and which were on their way when it ended.
+    pub(super) fn earlier_placement(&self) -> (Placement, BTreeSet<TaskName>) {
+        let Ok(Some(running)) = read_running_conf(&self.state_dir) else { return Default::default() };
         let queues = BTreeSet::new();
         let (registry, prefixes) = (&self.registry, &self.prefixes);
         let around = Surroundings { registry, prefixes, queues: &queues, called: &running.called, is_checked: true };
-        Assembly::of(&running.config, &around).map(|assembly| assembly.placement).unwrap_or_default()
+        let placement = Assembly::of(&running.config, &around).map(|assembly| assembly.placement);
+        (placement.unwrap_or_default(), running.nowhere)
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Daemon {
     pub(super) called: BTreeSet<TaskName>,
     /// Where the tasks are.
     pub(super) placement: Placement,
+    /// Tasks that an earlier daemon had taken from their places and not brought to new ones.
+    pub(super) on_their_way: BTreeSet<TaskName>,
     /// Tasks that the config had and has no more.
     pub(super) gone: BTreeSet<TaskName>,
     /// Tasks whose queues nobody reads, as far as their queues were told.
@@ -82,6 +84,7 @@ impl Daemon {
             config: Config::default(),
             called: BTreeSet::new(),
             placement: Placement::default(),
+            on_their_way: BTreeSet::new(),
             gone: BTreeSet::new(),
             unread: BTreeSet::new(),
             missing: BTreeMap::new(),
@@ -92,7 +95,7 @@ impl Daemon {
     pub(super) async fn first(&mut self, document: Option<Document>) -> Result<(), DaemonError> {
         let overlay =
             document.as_ref().map_or(Overlay::new(), |document| self.overlay.by_file(document.root().clone()));
-        self.placement = self.earlier_placement();
+        (self.placement, self.on_their_way) = self.earlier_placement();
         let waits = document.is_none();
         self.try_apply(overlay, document).await?;
         self.suspect_queues();
@@ -194,11 +197,6 @@ impl Daemon {
         tracing::info!("the debug level is {level} now");
     }
 
-    /// Renews outdated external processes, one after another.
-    pub(super) fn renew(&self, only: Option<&TaskName>) {
-        self.supervisor.renew(only);
-    }
-
     /// Sends a line of a channel to a queue.
     pub(super) fn send_line(&self, (queue, line): QueueLine) {
         self.node.send_line(&queue, line);
@@ -209,7 +207,10 @@ impl Daemon {
     pub(super) async fn stop(mut self, patience: Duration, externals: Externals) -> bool {
         let ended = match externals {
             Externals::End => self.supervisor.end_all().await,
-            Externals::Stay => true,
+            Externals::Stay => {
+                self.supervisor.leave().await;
+                true
+            }
         };
         self.node.stop(patience).await && ended
     }

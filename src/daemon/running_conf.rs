@@ -5,18 +5,15 @@
 //! power cut nobody runs who could read it before the next daemon has written it anew.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{MAX_CONFIG_BYTES, RunningConfig, RunningFault};
-use crate::process::FileError;
+use crate::process::{FileError, replace_file};
 
 /// The file's name in the state directory.
 const NAME: &str = "running.conf";
-
-/// The next one while it is written. There is one writer: the daemon of this state directory.
-const BESIDE: &str = "running.conf.tmp";
 
 /// The most that is written and read: entries by message come on top of a file's, and are spelt out.
 const MAX_RUNNING_BYTES: usize = 4 * MAX_CONFIG_BYTES;
@@ -48,16 +45,12 @@ pub enum RunningConfError {
 /// # Errors
 /// The file cannot be written, or the config is longer than 64 MiB.
 pub fn write_running_conf(state_dir: &Path, running: &RunningConfig) -> Result<(), RunningConfError> {
-    let (path, beside) = (state_dir.join(NAME), state_dir.join(BESIDE));
+    let path = state_dir.join(NAME);
     let text = running.to_text();
     if text.len() > MAX_RUNNING_BYTES {
         return Err(RunningConfError::TooLong { path });
     }
-    put(text.as_bytes(), &beside, &path).inspect_err(|_| {
-        // On a full disk it only takes room. That it cannot be removed either would not add to the error.
-        let _removed = std::fs::remove_file(&beside);
-    })?;
-    Ok(())
+    Ok(replace_file(&path, text.as_bytes())?)
 }
 
 /// The running config of `state_dir`; none if no daemon has applied one.
@@ -84,14 +77,6 @@ pub fn read_running_conf(state_dir: &Path) -> Result<Option<RunningConfig>, Runn
 
 fn content(path: &Path, fault: RunningFault) -> RunningConfError {
     RunningConfError::Content { path: path.to_owned(), fault }
-}
-
-fn put(bytes: &[u8], beside: &Path, path: &Path) -> Result<(), FileError> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NONBLOCK);
-    let mut file = options.open(beside).map_err(FileError::of(beside, "open"))?;
-    file.write_all(bytes).map_err(FileError::of(beside, "write"))?;
-    std::fs::rename(beside, path).map_err(FileError::of(beside, "rename"))
 }
 
 #[cfg(test)]
@@ -143,9 +128,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let running = RunningConfig { generation: 1, ..RunningConfig::default() };
         write_running_conf(dir.path(), &running).unwrap();
-        std::fs::create_dir(dir.path().join(BESIDE)).unwrap();
+        std::fs::create_dir(dir.path().join(".running.conf.tmp")).unwrap();
         let error = write_running_conf(dir.path(), &RunningConfig::default()).unwrap_err().to_string();
-        assert!(error.contains(BESIDE), "{error}");
+        assert!(error.contains(".running.conf.tmp"), "{error}");
         assert_eq!(read_running_conf(dir.path()).unwrap(), Some(running));
     }
 }

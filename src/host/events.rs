@@ -96,6 +96,7 @@ impl Host {
                 vec![error.to_string()]
             }
         };
+        failpoint!("migration.host_applied");
         self.link.set_generation(self.tasks.generation());
         self.tell(ToDaemon::Configured { generation: self.tasks.generation(), faults });
     }

@@ -61,10 +61,12 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
         tracing::info!("{process} is run by another process already; this one ends");
         return Ok(());
     };
+    failpoint!("host.locked");
     let transit = Transit::open(&transit_dir.map_or_else(transit::default_root, Ok)?)?;
     let node = start_node(&process, &state_dir, transit).await?;
     let mut tasks = Tasks::new(process.clone(), prefixes, registry, node);
     tasks.apply(&running).await;
+    failpoint!("host.applied");
     let hello = HostHello {
         version: link::VERSION,
         nonce: nonce.unwrap_or_default(),
@@ -73,6 +75,7 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
         generation: tasks.generation(),
     };
     let (link, requests) = HostLink::start(&state_dir, &process, hello)?;
+    failpoint!("host.linked");
     let mut host = Host { process, state_dir, tasks, link, requests, lines, set_level, signals };
     host.run().await;
     if host.tasks.stop(PATIENCE).await { Ok(()) } else { Err(DaemonError::Disorderly) }

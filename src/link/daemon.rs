@@ -108,12 +108,14 @@ impl Attempt {
 
     fn shake_hands(&self) -> Result<(DaemonLink, HostHello, IpcReceiver<FromHost>), LinkError> {
         let claim = Claim::take(&self.state_dir, &self.process)?;
+        failpoint!("adoption.claimed");
         let host = IpcSender::connect(claim.address.clone()).map_err(|error| self.unreachable(error))?;
         let (reply, replies) = ipc::channel().map_err(LinkError::Socket)?;
         let process = || self.process.to_string();
         // The only copy of `reply` goes with it: when the host is gone, `replies` ends.
         host.send(FromDaemon::Hello { version: self.version, reply })
             .map_err(|_| LinkError::Ended { process: process() })?;
+        failpoint!("adoption.called");
         let hello = match receive(&replies) {
             Incoming::Message(FromHost::Hello(hello)) => hello,
             Incoming::Ended => return Err(LinkError::Ended { process: process() }),

@@ -85,7 +85,9 @@ impl Door {
         let write = |file: &mut File| writeln!(file, "{MAGIC}{FORMAT} {}", name.display());
         write(&mut file).map_err(FileError::of(&beside, "write"))?;
         LISTENING.try_take(&file).map_err(FileError::of(&beside, "lock"))?;
+        failpoint!("adoption.door_beside");
         fs::rename(&beside, &self.place.link_file).map_err(FileError::of(&self.place.link_file, "rename to"))?;
+        failpoint!("adoption.door_open");
         Ok(file)
     }
 }

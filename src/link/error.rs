@@ -70,6 +70,17 @@ pub enum LinkError {
         /// The newest that it speaks.
         theirs: u32,
     },
+    /// The host's program is newer, and no longer speaks to ours.
+    #[error(
+        "process {process} speaks version {theirs} of the control protocol and lets go of this program, \
+         which speaks {OLDEST} to {VERSION}"
+    )]
+    LetGo {
+        /// Its name.
+        process: String,
+        /// The newest that it speaks.
+        theirs: u32,
+    },
     /// A process has one host link in its life.
     #[error("this process has started its control link already")]
     AlreadyStarted,

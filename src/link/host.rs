@@ -132,6 +132,7 @@ impl Shared {
             self.lock().listening = None;
             match came {
                 Some((daemon, FromDaemon::Hello { version, reply })) => {
+                    failpoint!("adoption.accepted");
                     pause = FIRST_PAUSE;
                     if self.serve(&daemon, version, reply, events).is_err() {
                         return;
@@ -206,6 +207,7 @@ impl Shared {
             outbox.close();
         }
         state.outbox = Some(Arc::clone(&outbox));
+        failpoint!("adoption.greeted");
         Some(outbox)
     }
 

@@ -9,8 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::record_file::replace_file;
-use super::{FileError, RecordError, RecordFault};
+use super::{FileError, RecordError, RecordFault, replace_file};
 use crate::name::TaskName;
 
 /// The version of the form; a change of it takes a new number.

@@ -40,16 +40,25 @@ fn has_title(pid: u32) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
     use crate::process::{BootId, NONCE_VARIABLE, Nonce, ProcessRef};
 
+    /// A shell that has begun: right after a start the kernel shows neither arguments nor environment.
+    fn shell(mark: &Nonce) -> Child {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo; read -r line"]).env(NONCE_VARIABLE, mark.to_string());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+        child
+    }
+
     #[test]
     fn a_process_without_the_mark_is_no_host_and_one_without_the_title_no_keeper() {
         let nonce = Nonce::fresh().unwrap();
-        let sleep = |mark: &Nonce| Command::new("sleep").arg("600").env(NONCE_VARIABLE, mark.to_string()).spawn();
-        let mut children = [sleep(&nonce).unwrap(), sleep(&Nonce::fresh().unwrap()).unwrap()];
+        let mut children = [shell(&nonce), shell(&Nonce::fresh().unwrap())];
         for (child, is_other) in children.iter().zip([false, true]) {
             let process = ProcessRef { pid: child.id(), start_ticks: 1 };
             let record = HostRecord {

@@ -11,14 +11,14 @@
 //!
 //! Invariant: whatever the bytes of a file are, reading gives a record, none, or a fact.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::FileError;
+use super::{FileError, replace_file};
 
 /// The longest record: an intent holds arguments, of which the kernel takes 2 MiB at its usual limit.
 const MAX_RECORD_BYTES: usize = 4 << 20;
@@ -108,19 +108,6 @@ pub fn read_record<R: Record>(path: &Path) -> Result<Option<R>, RecordError> {
 pub fn write_record<R: Record>(path: &Path, record: &R) -> Result<(), RecordError> {
     let bytes = encode(record).map_err(|fault| RecordError::Unusable { path: path.to_owned(), fault })?;
     Ok(replace_file(path, &bytes)?)
-}
-
-/// Makes `path` a file (0600) of these bytes, in one step.
-pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let mut beside_name = std::ffi::OsString::from(".");
-    beside_name.push(path.file_name().unwrap_or_default());
-    beside_name.push(".tmp");
-    let beside = path.with_file_name(beside_name);
-    let mut options = std::fs::File::options();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NONBLOCK);
-    let mut file = options.open(&beside).map_err(FileError::of(&beside, "open"))?;
-    file.write_all(bytes).map_err(FileError::of(&beside, "write"))?;
-    std::fs::rename(&beside, path).map_err(FileError::of(path, "rename to"))
 }
 
 fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordFault> {

@@ -97,7 +97,7 @@ impl Spawner {
         let mut command = Command::new(program);
         command.arg0(SPAWNER_NAME).stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
         // A signal from the terminal is for the daemon. Of the environment it needs what finds its libraries.
-        command.process_group(0).env_clear().envs(std::env::vars_os().filter(|(name, _)| is_loaders(name)));
+        command.process_group(0).env_clear().envs(std::env::vars_os().filter(|(name, _)| is_passed_on(name)));
         command.env(TITLE_ROOM_VARIABLE, "-".repeat(TITLE_ROOM));
         let child = command.spawn().map_err(fail)?;
         Ok(Self { child, stream })
@@ -167,7 +167,11 @@ impl Drop for Spawner {
     }
 }
 
-/// Whether a variable is one of the dynamic loader's.
-fn is_loaders(name: &OsStr) -> bool {
+/// Whether a variable is one of the dynamic loader's, or a test's that kills.
+fn is_passed_on(name: &OsStr) -> bool {
+    #[cfg(feature = "failpoints")]
+    if name == crate::failpoint::VARIABLE {
+        return true;
+    }
     name.as_encoded_bytes().starts_with(b"LD_")
 }

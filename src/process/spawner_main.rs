@@ -46,6 +46,7 @@ pub fn spawner_main() -> ExitCode {
 fn serve() -> io::Result<()> {
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     while let Some((order, program)) = frame::receive_with(&stream)? {
+        failpoint!("keeper.ordered");
         frame::send(&stream, &answer_to(&order, program))?;
     }
     Ok(())
@@ -76,6 +77,7 @@ fn make_keeper(order: KeeperOrder, program: OwnedFd) -> io::Result<Vec<u8>> {
     if let ForkResult::Parent { child } = forked? {
         wait_for(child)?;
     }
+    failpoint!("keeper.forked");
     read_answer(&answer)
 }
 

@@ -148,6 +148,7 @@ impl Committer {
         }
         let owner = self.owner.clone();
         self.writing = Some(tokio::task::spawn_blocking(move || {
+            failpoint!("commit.begun");
             let outcome = if slot { store.write(&record) } else { Ok(()) };
             let checkpoint = (checkpoint && outcome.is_ok()).then(|| store.checkpoint(&record));
             drop(owner);

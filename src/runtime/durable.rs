@@ -18,7 +18,8 @@ use super::ledger::{Entered, Ledger};
 use super::office::Office;
 use super::outbox::Appended;
 use super::sent::Sent;
-use super::shell::Event;
+use super::work::Event;
+
 use crate::message::Message;
 use crate::name::{LaneName, TaskName};
 use crate::process::{FileError, OwnerLock};
@@ -99,12 +100,14 @@ impl Durable {
             let lock = opening.state_dir.join(format!("{task}.owner"));
             return Err(OpenError::Owned(lock.display().to_string()));
         };
+        failpoint!("recovery.owned");
         let (owner, bell) = (Arc::new(owner), Arc::new(Notify::new()));
         let rung = bell.clone();
         let waker = Arc::new(move || rung.notify_one());
         let reader =
             Reader { bell: opening.bell.clone(), waker: Some(waker), description: opening.description.to_owned() };
         let mut consumer = office.transit.consumer(&task.queue(), Some(&opening.settings), &reader)?;
+        failpoint!("recovery.consuming");
         let mut store = TaskStore::open(opening.state_dir, task)?;
         let recovered = store.recover(&mut |record| (opening.check_state)(&record.state))?;
         let (mut record, rolled_back, mut differences) = match recovered {
@@ -115,8 +118,11 @@ impl Durable {
                 (taken.record, rolled_back, differences)
             }
         };
+        failpoint!("recovery.record_taken");
         let positions = start_at(&mut consumer, &record, &mut differences);
+        failpoint!("recovery.positions_set");
         let sent = Sent::look(&office.transit, task, &record)?;
+        failpoint!("recovery.tags_read");
         if rolled_back {
             // Tags of the lost record must not be taken for ours. What is in the lanes is there all the same.
             record.epoch = new_epoch();
@@ -159,6 +165,7 @@ impl Durable {
         }
         if let Some(under_way) = &self.under_way {
             under_way.begin(place.end);
+            failpoint!("activation.under_way");
         }
     }
 
@@ -166,6 +173,7 @@ impl Durable {
     pub(super) fn returned(&self) {
         if let Some(under_way) = &self.under_way {
             under_way.done();
+            failpoint!("activation.returned");
         }
     }
 
@@ -252,6 +260,7 @@ impl Durable {
         self.ledger.seal(record.n);
         for position in &record.positions {
             self.consumer.finish(LaneId(position.lane), position.position, position.count);
+            failpoint!("commit.lane_finished");
         }
         // By the record, and not by where the task is now: a rollback goes to the record.
         for position in &record.positions {
@@ -321,6 +330,7 @@ fn first_record(store: &mut TaskStore, initial: &dyn Fn() -> Result<String, Stri
     let state = initial().map_err(OpenError::State)?;
     let record = Record { epoch: new_epoch(), n: 1, state, ..Record::default() };
     store.write(&record)?;
+    failpoint!("recovery.first_record_written");
     Ok(record)
 }
 

@@ -16,6 +16,10 @@
 //! all. A message that came through a transit queue is finished there only when all that was made of it is safe:
 //! in a record, in another queue, or handled.
 //!
+//! A node may be one of several processes of a daemon. A stateless task has one [`Role::Home`], and copies where the
+//! config wants them; of what one lane's writer sent to it, all is in memory or all in its queue (`process_lane` for
+//! the process, `ledger::way` for a stateful task), so order holds while it changes its place.
+//!
 //! It knows nothing of config files, signals and terminals.
 
 mod actor;
@@ -55,6 +59,7 @@ mod timers;
 mod waits;
 mod watch;
 mod watermark;
+mod work;
 
 pub use control::{ControlInbox, ControlMessage};
 pub use dead::{DEAD, WHY};

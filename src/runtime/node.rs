@@ -138,8 +138,10 @@ impl Node {
         let fresh: BTreeMap<_, _> =
             new.map(|(name, task)| (name.clone(), Handle::new(name.clone(), self.setup(name, task)))).collect();
         self.switch(table, &fresh);
+        failpoint!("migration.table_switched");
         // Those who leave work off what they have; when they are done, their senders send elsewhere.
         self.end(leavers).await;
+        failpoint!("migration.left");
         for (name, task) in wanted.iter().filter(|(name, _)| !fresh.contains_key(*name)) {
             self.configure(name, task);
         }
@@ -327,7 +329,7 @@ impl Node {
             // Each gets a moment even after the deadline: it may be just about to save.
             let until = deadline.max(Instant::now() + Duration::from_millis(100));
             match tokio::time::timeout_at(until, actor.join()).await {
-                Ok(ended) => orderly &= ended == super::shell::Ended::Orderly,
+                Ok(ended) => orderly &= ended == super::work::Ended::Orderly,
                 Err(_) => {
                     tracing::error!("{name} did not end within {} s and is given up", patience.as_secs());
                     actor.abort();

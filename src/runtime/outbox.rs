@@ -245,6 +245,7 @@ impl Outbox {
                 Ok(()) | Err(AppendRefusal::Dropped(_)) => {
                     self.bytes -= entry.kept.body.len();
                     moved.insert(entry.kept.queue);
+                    failpoint!("commit.entry_appended");
                 }
                 Err(AppendRefusal::Never(reason)) if entry.kept.queue == dead::queue() => {
                     self.bytes -= entry.kept.body.len();
@@ -263,6 +264,7 @@ impl Outbox {
                 }
             }
         }
+        failpoint!("commit.outbox_appended");
         self.sealed = left.len();
         for entry in left.into_iter().rev() {
             self.entries.push_front(entry);

@@ -12,7 +12,8 @@ use super::handle::Order;
 use super::office::AppendRefusal;
 use super::outbox::Appended;
 use super::patience::Patience;
-use super::shell::{Ended, Shell, Source};
+use super::shell::{Shell, Source};
+use super::work::Ended;
 use crate::message::Message;
 use crate::sdk::CommitRequest;
 use crate::store::{Record, StoreError};
@@ -75,7 +76,9 @@ impl Shell {
         let saved = durable.committer.saved().clone();
         self.source = Source::Durable(Some(Box::new(durable)));
         self.configure_commits();
+        failpoint!("recovery.opened");
         self.hand_out_pending(&saved);
+        failpoint!("recovery.pending_handed_out");
         Ok(saved.state.clone())
     }
 
@@ -137,9 +140,11 @@ impl Shell {
                     Some(error) => self.fault(format!("its state is saved, but not written through: {error}")),
                     None => self.last_fault = None,
                 }
+                failpoint!("commit.record_written");
                 if let Some(durable) = self.durable() {
                     durable.publish(&record);
                 }
+                failpoint!("commit.finished");
             }
             // The inputs stay in the queue, and the next commit tries again.
             Err(error) => self.fault(format!("its state could not be saved: {error}")),
@@ -233,17 +238,21 @@ impl Shell {
             Ok(state) => self.save_last(state).await,
             Err(reason) => Err(format!("its state cannot be written as RON: {reason}")),
         };
+        failpoint!("release.saved");
         // What the last record holds back goes out now, and not at the next start, which may be far.
         if let Some(appended) = self.durable().map(Durable::append_outbox) {
             self.outbox_appended(appended);
         }
+        failpoint!("release.outbox_appended");
         if let Some(durable) = self.durable() {
             durable.committer.checkpoint(Instant::now());
         }
         self.join_write().await;
+        failpoint!("release.checkpointed");
         if let Some(durable) = self.durable() {
             durable.ledger.release();
         }
+        failpoint!("release.lanes_released");
         match outcome {
             Ok(()) => Ended::Orderly,
             Err(reason) => self.failed(&reason),
@@ -257,12 +266,14 @@ impl Shell {
         let queue = self.setup.name.queue();
         // Senders wait meanwhile, so that what they send next comes behind it.
         neighbour.mailbox.refuse();
+        failpoint!("release.mailbox_closed");
         loop {
             self.post.send_on(&queue, std::mem::take(&mut left)).await;
             if !neighbour.mailbox.take(&mut left) {
                 break;
             }
         }
+        failpoint!("release.mailbox_sent_on");
         self.setup.office.leave(&neighbour);
         Ended::Orderly
     }

@@ -123,6 +123,7 @@ impl TaskStore {
             // On a full disk it only takes room. That it cannot be removed either would not add to the error.
             let _removed = std::fs::remove_file(&beside);
         })?;
+        failpoint!("commit.checkpoint_named");
         sync_directory(&self.state_dir)?;
         self.checkpoint_epoch = Some(record.epoch);
         Ok(())
@@ -186,6 +187,7 @@ impl TaskStore {
         let bytes = encode(&mut self.encoder, &self.task, record)?;
         let (file, length) = slot_file(&mut self.slots[slot_index(record.n)], &path)?;
         file.write_all_at(bytes, 0).map_err(FileError::of(&path, "write"))?;
+        failpoint!("commit.slot_written");
         let needed = bytes.len() as u64;
         if length > SLACK_BYTES.max(needed.saturating_mul(4)) {
             file.set_len(needed).map_err(FileError::of(&path, "cut"))?;
@@ -234,6 +236,7 @@ fn put_in_place(bytes: &[u8], beside: &Path, path: &Path) -> Result<(), FileErro
     file.set_len(0).map_err(FileError::of(beside, "cut"))?;
     file.write_all(bytes).map_err(FileError::of(beside, "write"))?;
     file.sync_data().map_err(FileError::of(beside, "sync"))?;
+    failpoint!("commit.checkpoint_synced");
     std::fs::rename(beside, path).map_err(FileError::of(beside, "rename"))
 }
 

@@ -50,6 +50,7 @@ impl Adoption {
         let record = record?;
         (self.open, self.keeper) = (seen.host, seen.keeper);
         if seen.host || seen.keeper {
+            failpoint!("adoption.seen");
             return None;
         }
         if !is_of_this_boot(record) {
@@ -73,7 +74,9 @@ impl Adoption {
 
     /// The host has not answered. A host that has just begun has no link yet: that is no silence.
     pub(super) fn no_answer(&mut self, record: Option<&HostRecord>, error: &LinkError) -> Option<Outcome> {
-        if !self.open || !matches!(error, LinkError::Silent { .. } | LinkError::Version { .. }) {
+        if !self.open
+            || !matches!(error, LinkError::Silent { .. } | LinkError::Version { .. } | LinkError::LetGo { .. })
+        {
             return None;
         }
         self.open = false;

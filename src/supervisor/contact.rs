@@ -34,7 +34,7 @@ type Connected = (DaemonLink, HostHello, mpsc::Receiver<ToDaemon>);
 enum State {
     Away,
     Calling(JoinHandle<Result<Connected, LinkError>>),
-    Linked { link: DaemonLink, told: mpsc::Receiver<ToDaemon> },
+    Linked { link: DaemonLink, told: mpsc::Receiver<ToDaemon>, since: Instant },
 }
 
 /// What happens on it.
@@ -105,10 +105,13 @@ impl Contact {
                 let outcome = call.await;
                 self.answered(outcome)
             }
-            State::Linked { told, .. } => match told.recv().await {
+            State::Linked { told, since, .. } => match told.recv().await {
                 Some(told) => ContactEvent::Told(told),
                 None => {
-                    self.pause = PAUSES[0];
+                    // A host that lets go of each link is called ever less often.
+                    if since.elapsed() >= PAUSES[1] {
+                        self.pause = PAUSES[0];
+                    }
                     self.hang_up();
                     ContactEvent::Lost
                 }
@@ -120,8 +123,7 @@ impl Contact {
         let ended = || LinkError::Ended { process: self.process.to_string() };
         match outcome.unwrap_or_else(|_| Err(ended())) {
             Ok((link, hello, told)) => {
-                self.state = State::Linked { link, told };
-                self.pause = PAUSES[0];
+                self.state = State::Linked { link, told, since: Instant::now() };
                 ContactEvent::Answered(hello)
             }
             Err(error) => {

@@ -14,6 +14,9 @@ use crate::restart::{End, decide};
 
 /// How long until a start is tried again that something else of that name stands in the way of.
 const REFUSED: Duration = Duration::from_secs(5);
+/// How long after our beginning an end that was asked for may be one that an earlier daemon has asked for: as long as
+/// an orderly end takes.
+const EARLIER: Duration = life::END;
 
 impl Watcher {
     pub(super) fn files(&self) -> HostFiles {
@@ -37,6 +40,8 @@ impl Watcher {
     /// Finds out how it ended, and what its policy says.
     pub(super) fn judge(&mut self) {
         match self.end_on_record() {
+            // An earlier daemon asked for it and did not live to see it. What is wanted now begins anew.
+            Some(end) if end.asked && self.begun.elapsed() < EARLIER => self.phase = Phase::Gone,
             // Its keeper saw it, wrote it down and has counted it.
             Some(end) => {
                 self.error(&format!("its process has ended: {}", end.how));
@@ -48,9 +53,14 @@ impl Watcher {
 
     /// The end of the newest host, if its keeper saw it.
     pub(super) fn end_on_record(&self) -> Option<EndRecord> {
-        let end = read_record::<EndRecord>(&self.files().end()).ok().flatten()?;
+        let end = self.last_end()?;
         let host = self.sight.record().map(|record| record.host);
         (end.host.is_some() && end.host == host).then_some(end)
+    }
+
+    /// The newest end that was written down, of whichever host.
+    pub(super) fn last_end(&self) -> Option<EndRecord> {
+        read_record(&self.files().end()).ok().flatten()
     }
 
     /// What follows an end that is counted already.
@@ -63,8 +73,9 @@ impl Watcher {
 
     /// Counts an end that no keeper saw, and says what follows.
     fn settle(&mut self, host: Option<ProcessRef>, how: How) {
-        let Some(spec) = self.wish.spec() else { return };
         let text = how.to_string();
+        self.renewal_failed(&text);
+        let Some(spec) = self.wish.spec() else { return };
         let decision = settle_unseen_end(&self.files(), &self.name, &spec.restart, host, how);
         match decision {
             Ok(decision) => {
@@ -147,7 +158,7 @@ impl Watcher {
         self.sight.forget();
     }
 
-    fn error(&self, text: &str) {
+    pub(super) fn error(&self, text: &str) {
         tracing::error!(task = self.name.as_str(), "{}: {text}", self.name);
     }
 }

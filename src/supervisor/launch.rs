@@ -9,6 +9,9 @@ use std::sync::Arc;
 use crate::name::TaskName;
 use crate::process::FileError;
 
+/// The words of a host's command line by its name, the program's own name first.
+pub type HostArguments = Arc<dyn Fn(&TaskName) -> Vec<OsString> + Send + Sync>;
+
 /// What makes a host of this program.
 #[derive(Clone)]
 pub struct Launch {
@@ -16,8 +19,8 @@ pub struct Launch {
     pub spawner: PathBuf,
     /// What hosts run; this program, as a rule. It is held open, so a new file of that name changes nothing.
     pub program: Program,
-    /// The words of a host's command line, the program's own name first.
-    pub arguments: Arc<dyn Fn(&TaskName) -> Vec<OsString> + Send + Sync>,
+    /// With which words.
+    pub arguments: HostArguments,
     /// Which program that is, in words, for the records.
     pub program_text: String,
     /// Variables of a host's environment beside our own.

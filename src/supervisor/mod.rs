@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A keeper starts its host again by itself. The supervisor does what keepers cannot: it starts and ends them, adopts
-//! what an earlier daemon left, and answers for hosts whose keeper was killed.
+//! what an earlier daemon left, answers for hosts whose keeper was killed, and renews those of another program.
 //!
 //! Invariant: nothing depends on it. It may be killed at any moment, and what it had in hand is finished by the next
 //! one, which sees the same files and processes.
@@ -24,10 +24,12 @@ mod life;
 mod log;
 mod log_reader;
 mod processes;
+mod renewal;
+mod rolling;
 mod shared;
 mod sight;
 mod watcher;
 
-pub use launch::{Launch, Program};
+pub use launch::{HostArguments, Launch, Program};
 pub use processes::Supervisor;
 pub use watcher::Spec;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::launch::Launch;
+use super::rolling::{Order, Rolling};
 use super::shared::Shared;
 use super::watcher::{Request, Spec, Watcher};
 use crate::name::TaskName;
@@ -18,8 +19,6 @@ const REQUESTS: usize = 16;
 /// How long a change of the config waits for hosts to apply it: as long as for the daemon's own tasks. What moves has
 /// locks that keep it from running twice; it only moves later.
 const CONFIGURED: Duration = Duration::from_secs(2);
-/// How long the renewal of one process may take before the next is begun: its end, and a slow start.
-const RENEWED: Duration = Duration::from_secs(30);
 /// How long the end of all processes may take: their grace of 2 s, as long for their kills, twice.
 const ENDED: Duration = Duration::from_secs(10);
 
@@ -27,6 +26,7 @@ const ENDED: Duration = Duration::from_secs(10);
 pub struct Supervisor {
     shared: Arc<Shared>,
     watchers: BTreeMap<TaskName, mpsc::Sender<Request>>,
+    rolling: Rolling,
 }
 
 impl Supervisor {
@@ -37,7 +37,8 @@ impl Supervisor {
             tracing::error!("what runs from before is not looked for: {error}");
             Vec::new()
         });
-        let mut supervisor = Self { shared: Arc::new(Shared::new(state_dir, launch)), watchers: BTreeMap::new() };
+        let shared = Arc::new(Shared::new(state_dir, launch));
+        let mut supervisor = Self { shared, watchers: BTreeMap::new(), rolling: Rolling::start() };
         for process in found {
             supervisor.watch(process);
         }
@@ -62,9 +63,10 @@ impl Supervisor {
         }
     }
 
-    /// Tells all hosts that `running.conf` has changed; returns when those that can have applied it, or after 2 s.
-    pub async fn configure(&self, generation: u64) {
-        let told = self.ask_all(|done| Request::Configure { generation, done }).await;
+    /// Tells all hosts that `running.conf` has changed; returns when those that can have applied it, or after 2 s. With
+    /// `patience` those that are about to be started again are waited for as well.
+    pub async fn configure(&self, generation: u64, patience: bool) {
+        let told = self.ask_all(|done| Request::Configure { generation, patience, done }).await;
         all(told, CONFIGURED).await;
     }
 
@@ -75,18 +77,29 @@ impl Supervisor {
         }
     }
 
-    /// Renews the processes that run another program than this daemon, one after another; `only` the one of that name.
-    /// Returns at once; each has 30 s until the next is begun.
-    pub fn renew(&self, only: Option<&TaskName>) {
-        let chosen = self.watchers.iter().filter(|(process, _)| only.is_none_or(|only| only == *process));
-        let watchers: Vec<_> = chosen.map(|(_, watcher)| watcher.clone()).collect();
-        tokio::spawn(async move {
-            for watcher in watchers {
-                let (done, renewed) = oneshot::channel();
-                ask(&watcher, Request::Renew { done }).await;
-                all(vec![renewed], RENEWED).await;
-            }
-        });
+    /// Renews those of the `chosen` processes that run another program than this daemon, one after another until one
+    /// fails. Returns at once; false: none is chosen.
+    pub fn renew(&self, chosen: impl Fn(&TaskName) -> bool) -> bool {
+        let chosen = self.watchers.iter().filter(|(process, _)| chosen(process));
+        let order: Order = chosen.map(|(process, watcher)| (process.clone(), watcher.clone())).collect();
+        if order.is_empty() {
+            return false;
+        }
+        if !self.rolling.order(order) {
+            tracing::error!("external processes are being renewed, and too many orders to do so wait already");
+        }
+        true
+    }
+
+    /// The processes that run another program than this daemon.
+    #[must_use]
+    pub fn outdated(&self) -> BTreeSet<TaskName> {
+        self.shared.outdated()
+    }
+
+    /// Leaves all processes as they are; what is being renewed runs again first.
+    pub async fn leave(&mut self) {
+        self.rolling.leave().await;
     }
 
     /// The processes that ended too often, and wait for a person.

@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub(super) log_bell: LogBell,
     /// The processes that are parked now.
     parked: Mutex<BTreeSet<TaskName>>,
+    /// Those that run another program than this daemon.
+    outdated: Mutex<BTreeSet<TaskName>>,
     /// Made at the first start, and anew when it is gone.
     spawner: Mutex<Option<Spawner>>,
 }
@@ -50,7 +52,14 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(state_dir: PathBuf, launch: Launch) -> Self {
         let log_bell = LogBell::start(&state_dir);
-        Self { state_dir, launch, log_bell, parked: Mutex::default(), spawner: Mutex::new(None) }
+        Self {
+            state_dir,
+            launch,
+            log_bell,
+            parked: Mutex::default(),
+            outdated: Mutex::default(),
+            spawner: Mutex::new(None),
+        }
     }
 
     /// The processes that are parked now.
@@ -62,6 +71,17 @@ impl Shared {
     pub(super) fn note_parked(&self, process: &TaskName, parked: bool) -> bool {
         let mut all = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         if parked { all.insert(process.clone()) } else { all.remove(process) }
+    }
+
+    /// The processes that run another program than this daemon.
+    pub(super) fn outdated(&self) -> BTreeSet<TaskName> {
+        self.outdated.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes whether `process` runs another program than this daemon.
+    pub(super) fn note_outdated(&self, process: &TaskName, outdated: bool) {
+        let mut all = self.outdated.lock().unwrap_or_else(PoisonError::into_inner);
+        let _known = if outdated { all.insert(process.clone()) } else { all.remove(process) };
     }
 
     /// Has a keeper made for `process`. It waits for the spawner's answer on a thread that may block.

@@ -90,6 +90,16 @@ impl Sight {
         }
     }
 
+    /// Whether its keeper or its host lived at the last look.
+    pub(super) fn is_alive(&self) -> bool {
+        self.keeper.is_some() || self.host.is_some()
+    }
+
+    /// Whether a newer program than this one wrote its record.
+    pub(super) fn is_of_newer_program(&self) -> bool {
+        self.newer
+    }
+
     /// What keeps it parked, if something does.
     pub(super) fn parked_by(&self) -> PathBuf {
         if self.newer { self.files.process() } else { self.files.failsafe() }

@@ -13,9 +13,10 @@ use super::adoption::Adoption;
 use super::contact::{Contact, ContactEvent};
 use super::life::{self, Effect, Phase, Seen};
 use super::log_reader::LogReader;
+use super::renewal::{self, Age};
 use super::shared::Shared;
 use super::sight::Sight;
-use crate::link::{self, HostHello, ToDaemon, ToHost};
+use crate::link::{HostHello, LinkError, ToDaemon, ToHost};
 use crate::name::TaskName;
 use crate::process::is_of_this_boot;
 use crate::restart::Policy;
@@ -24,12 +25,14 @@ use crate::restart::Policy;
 pub(super) enum Request {
     /// This process should run so, or not at all.
     Want(Option<Spec>),
-    /// `running.conf` has changed; `done` when the host has applied it, or cannot now.
-    Configure { generation: u64, done: oneshot::Sender<()> },
+    /// `running.conf` has changed; `done` when the host has applied it, or cannot now. With `patience` a host that is
+    /// about to be started again is waited for as well.
+    Configure { generation: u64, patience: bool, done: oneshot::Sender<()> },
     /// Tell the host that the debug level has changed.
     SetLevel(u32),
-    /// End the process and start it with this daemon's program, if it runs by another; `done` when it is there.
-    Renew { done: oneshot::Sender<()> },
+    /// End the process and start it with this daemon's program, if it runs by another; `done` when it is there, or
+    /// will not be.
+    Renew { done: oneshot::Sender<renewal::Outcome> },
     /// Tell when nothing of it is left.
     WhenGone(oneshot::Sender<()>),
 }
@@ -39,6 +42,12 @@ pub(super) enum Request {
 pub struct Spec {
     /// When it is started again.
     pub restart: Policy,
+}
+
+/// Who waits until the host runs by the config; dropped, it has its answer.
+struct Waiter {
+    patience: bool,
+    _done: oneshot::Sender<()>,
 }
 
 /// What is wanted of a process.
@@ -83,12 +92,11 @@ pub(super) struct Watcher {
     /// The config that the host should run by.
     generation: u64,
     /// Who waits until the host runs by it.
-    configured: Vec<oneshot::Sender<()>>,
+    configured: Vec<Waiter>,
     when_gone: Vec<oneshot::Sender<()>>,
-    /// Its host runs another program than this daemon.
-    outdated: bool,
-    /// Who waits until it is renewed.
-    renewed: Option<oneshot::Sender<()>>,
+    pub(super) age: Age,
+    /// When the watch began.
+    pub(super) begun: Instant,
     last_seen: Seen,
 }
 
@@ -114,8 +122,8 @@ impl Watcher {
             generation: 0,
             configured: Vec::new(),
             when_gone: Vec::new(),
-            outdated: false,
-            renewed: None,
+            age: Age::default(),
+            begun: Instant::now(),
             last_seen: Seen::default(),
             shared,
             name,
@@ -160,12 +168,20 @@ impl Watcher {
         } else {
             self.contact.hang_up();
             // A host that does not live reads the newest config when it starts.
-            self.configured.clear();
+            let comes_back = self.comes_back(seen);
+            self.configured.retain(|waiter| waiter.patience && comes_back);
         }
         if let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.files()) {
             outcome.tell(&self.name);
         }
+        self.follow_renewal();
         seen
+    }
+
+    /// Whether a host that does not live is about to.
+    fn comes_back(&self, seen: Seen) -> bool {
+        let started = !matches!(self.phase, Phase::Stays | Phase::Parked) && self.wish.spec().is_some();
+        !seen.parked && (seen.keeper || started)
     }
 
     async fn act(&mut self, seen: Seen) {
@@ -232,9 +248,9 @@ impl Watcher {
     fn obey(&mut self, request: Request) {
         match request {
             Request::Want(spec) => self.want(spec),
-            Request::Configure { generation, done } => {
+            Request::Configure { generation, patience, done } => {
                 self.generation = generation;
-                self.configured.push(done);
+                self.configured.push(Waiter { patience, _done: done });
                 // Who is being called is told when it answers.
                 self.contact.tell(ToHost::Configure { generation });
             }
@@ -252,6 +268,9 @@ impl Watcher {
         let changed = self.wish != wish;
         self.wish = wish;
         if changed {
+            if self.wish.spec().is_none() {
+                self.drop_renewal();
+            }
             self.tell_keeper();
             // What ended by its old policy is looked at anew.
             if self.phase == Phase::Stays {
@@ -260,82 +279,90 @@ impl Watcher {
         }
     }
 
-    /// Ends an outdated process; what is wanted and has ended is started by this daemon's program.
-    fn renew(&mut self, done: oneshot::Sender<()>) {
-        if self.outdated && self.wish.spec().is_some() {
-            tracing::info!(task = self.name.as_str(), "{}: it is renewed", self.name);
-            self.renewed = Some(done);
-            self.phase = life::ending(Instant::now());
-            self.end();
-        }
-    }
-
     fn heed(&mut self, event: ContactEvent) {
         match event {
             ContactEvent::Answered(hello) => self.answered(&hello),
             ContactEvent::NoAnswer(error) => {
                 tracing::debug!(task = self.name.as_str(), "{}: no link: {error}", self.name);
-                if let Some(outcome) = self.adoption.no_answer(self.sight.record(), &error) {
-                    outcome.tell(&self.name);
-                    self.configured.clear();
-                }
+                self.no_answer(&error);
             }
-            ContactEvent::Told(ToDaemon::Configured { generation, faults }) => {
+            ContactEvent::Told(told) => {
+                if let Some(hello) = self.age.end_trial() {
+                    self.adopt(&hello);
+                }
+                self.told(told);
+            }
+            ContactEvent::Lost => {
+                tracing::debug!(task = self.name.as_str(), "{}: the link is lost", self.name);
+                if let Some(hello) = self.age.end_trial() {
+                    let process = self.name.to_string();
+                    self.no_answer(&LinkError::LetGo { process, theirs: hello.version });
+                }
+                // Whether its host comes back is seen at the next look.
+            }
+        }
+    }
+
+    fn told(&mut self, told: ToDaemon) {
+        match told {
+            ToDaemon::Configured { generation, faults } => {
                 let refused = !faults.is_empty();
                 for fault in faults {
-                    tracing::error!(
-                        task = self.name.as_str(),
-                        "{}: its process refuses the config: {fault}",
-                        self.name
-                    );
+                    self.error(&format!("its process refuses the config: {fault}"));
                 }
+                failpoint!("migration.host_answered");
                 tracing::debug!(task = self.name.as_str(), "{} runs by config {generation}", self.name);
                 if refused || generation == self.generation {
                     self.configured.clear();
                 }
             }
-            ContactEvent::Told(ToDaemon::ReopenedLog) => self.log.reopened(),
-            ContactEvent::Lost => {
-                tracing::debug!(task = self.name.as_str(), "{}: the link is lost", self.name);
-                self.configured.clear();
-            }
+            ToDaemon::ReopenedLog => self.log.reopened(),
+        }
+    }
+
+    fn no_answer(&mut self, error: &LinkError) {
+        if let Some(outcome) = self.adoption.no_answer(self.sight.record(), error) {
+            outcome.tell(&self.name);
+            self.configured.clear();
+            self.look_at_program();
+        }
+        if matches!(error, LinkError::Version { .. } | LinkError::LetGo { .. }) {
+            // It never will.
+            self.configured.clear();
         }
     }
 
     fn answered(&mut self, hello: &HostHello) {
         let proven = self.sight.record().is_some_and(|record| record.nonce.to_string() == hello.nonce);
         if !proven {
-            let name = &self.name;
-            tracing::error!(task = name.as_str(), "{name}: what answers on its link does not know its nonce");
+            self.error("what answers on its link does not know its nonce");
             return self.contact.hang_up();
         }
-        self.look_at_program(hello);
-        let current = hello.generation == self.generation || self.generation == 0;
-        if let Some(outcome) = self.adoption.answered(self.sight.record(), hello, current) {
-            outcome.tell(&self.name);
+        failpoint!("adoption.proven");
+        self.age.heard(hello);
+        self.renewed_by_answer();
+        if self.age.on_trial {
+            // Whether it takes us for a daemon shows when it answers this.
+            self.contact.tell(ToHost::Configure { generation: self.generation });
+            return;
         }
-        if current {
+        self.adopt(hello);
+        if self.is_current(hello) {
             self.configured.clear();
         } else {
             self.contact.tell(ToHost::Configure { generation: self.generation });
         }
     }
 
-    fn look_at_program(&mut self, hello: &HostHello) {
-        let (name, ours) = (&self.name, &self.shared.launch.program_text);
-        let outdated = hello.program != *ours || hello.version != link::VERSION;
-        if outdated && !self.outdated {
-            let theirs = &hello.program;
-            tracing::info!(
-                task = name.as_str(),
-                "{name}: outdated: it runs {theirs} with protocol {}, this daemon is {ours} with protocol {}; \
-                 a control message of type `renew` renews it",
-                hello.version,
-                link::VERSION
-            );
+    fn adopt(&mut self, hello: &HostHello) {
+        let current = self.is_current(hello);
+        if let Some(outcome) = self.adoption.answered(self.sight.record(), hello, current) {
+            outcome.tell(&self.name);
         }
-        self.outdated = outdated;
-        // Whatever answers now is what came of it.
-        self.renewed = None;
+        self.look_at_program();
+    }
+
+    fn is_current(&self, hello: &HostHello) -> bool {
+        hello.generation == self.generation || self.generation == 0
     }
 }

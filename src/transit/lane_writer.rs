@@ -160,6 +160,7 @@ impl LaneWriter {
         if self.keeps_tags && out.tag.is_some() {
             self.tagged = Some(current.base.position);
         }
+        failpoint!("append.copied");
         let end = Mark { position: self.mark.position + size as u64, count: self.mark.count + 1 };
         if self.queue.index.fsync() == Fsync::Always {
             self.append_through(end)?;
@@ -172,6 +173,7 @@ impl LaneWriter {
     fn publish(&mut self, transit: &Inner, end: Mark) {
         let index = &self.queue.index;
         index.slot(self.at).publish_written(end);
+        failpoint!("append.published");
         self.mark = end;
         if announce::<Mapped>(&index.bits()[self.at / 64], 1 << (self.at % 64), index.sleeping()) {
             self.ringer.ring(transit, index);
@@ -206,6 +208,7 @@ impl LaneWriter {
         }
         let settings = self.queue.index.settings();
         self.end_current(settings.fsync).map_err(|source| self.error(source))?;
+        failpoint!("segment.ended");
         self.segment_end_count = match settings.overflow {
             // Small steps, for a whole segment is dropped at once.
             Overflow::DropOldest => self.mark.count + (settings.max_messages / 4).max(1),
@@ -273,6 +276,7 @@ impl LaneWriter {
                     spare = Some(segment);
                 } else {
                     self.remove_file(segment.base.position)?;
+                    failpoint!("segment.removed");
                 }
             }
         }

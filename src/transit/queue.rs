@@ -70,6 +70,7 @@ impl Queue {
             queue.change(|| {
                 if queue.index.boot_id() != boot_id {
                     recovery::after_boot(&queue)?;
+                    failpoint!("recovery.lanes_walked");
                     queue.index.set_boot_id(boot_id);
                 }
                 Ok(())
@@ -100,6 +101,7 @@ impl Queue {
             directory.make_file(LOCK)?;
             Index::create(&directory.make_file(INDEX)?, &directory.path_of(INDEX), &Settings::default(), boot_id)
         });
+        failpoint!("queue.filled");
         let renamed = filled.and_then(|()| std::fs::rename(&path, root.join(name.as_str())));
         match renamed {
             Ok(()) => Ok(()),
@@ -161,6 +163,7 @@ impl Queue {
         }
         self.index.allocate_slot(&index_file, at).map_err(|source| fail(INDEX, source))?;
         self.index.slot(at).assign(name, LaneId(random()));
+        failpoint!("queue.lane_assigned");
         self.index.publish_slot(at);
         Ok(at)
     }

@@ -91,6 +91,7 @@ pub(super) fn after_boot(queue: &Queue) -> Result<(), Error> {
         let slot = queue.index.slot(at);
         if slot.name().is_some() {
             find_end(queue, at, slot)?;
+            failpoint!("recovery.lane_walked");
         }
     }
     Ok(())

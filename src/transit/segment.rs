@@ -101,7 +101,9 @@ impl Segment {
         };
         let segment = Self { base, map, touched: 0 };
         segment.write_header(lane);
+        failpoint!("segment.made");
         directory.rename(&unfinished, &path(at, base.position))?;
+        failpoint!("segment.named");
         Ok(segment)
     }
 
@@ -142,7 +144,10 @@ impl Segment {
         }
         self.base = base;
         self.write_header(lane);
-        directory.rename(&old, &path(at, base.position))
+        failpoint!("segment.header_renewed");
+        directory.rename(&old, &path(at, base.position))?;
+        failpoint!("segment.recycled");
+        Ok(())
     }
 
     /// The file's length.

@@ -10,7 +10,8 @@ use crate::fault::Fault;
 use crate::source::{Source, Use};
 
 /// Lowest first: the layer, and the modules in it.
-pub(crate) const LAYERS: [(&str, &[&str]); 7] = [
+pub(crate) const LAYERS: [(&str, &[&str]); 8] = [
+    ("ground", &["failpoint"]),
     ("vocabulary", &["name", "value", "message", "codec"]),
     ("face", &["sdk"]),
     ("policy", &["config", "router", "task", "restart", "limits"]),
@@ -20,7 +21,7 @@ pub(crate) const LAYERS: [(&str, &[&str]); 7] = [
     ("border", &["cli", "control", "gearman", "dashboard", "bin"]),
 ];
 
-const COMPOSITION: usize = 5;
+const COMPOSITION: usize = 6;
 
 /// Checks every `crate::x`, `multimodule::x` and `super::..::x` of the tree.
 pub(crate) fn faults(sources: &[Source]) -> Vec<Fault> {

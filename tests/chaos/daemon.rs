@@ -101,6 +101,9 @@ fn command(place: &Place) -> Command {
     command.arg0(MULTIMODULE).current_dir(place.path()).stdin(Stdio::null());
     command.arg("-c").arg(place.config()).arg("-s").arg(place.state()).arg("-T").arg(place.transit_dir());
     command.env_remove("RUST_LOG").env_remove("MULTIMODULE_LOG").env_remove("NO_COLOR");
+    for (name, value) in place.environment() {
+        command.env(name, value);
+    }
     command.stdout(log(&place.daemon_log())).stderr(log(&place.daemon_log()));
     command
 }

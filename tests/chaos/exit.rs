@@ -1,6 +1,7 @@
 //! The exit of the ring: the test itself reads that queue, and sees every number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -22,8 +23,10 @@ const WAIT: Duration = Duration::from_millis(20);
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Came {
     pub(crate) tally: Tally,
-    /// The numbers that were left out when a higher one came.
-    pub(crate) missing: Vec<i64>,
+    /// The numbers that were left out each time a higher one came.
+    pub(crate) jumps: Vec<RangeInclusive<i64>>,
+    /// Those of them that have not come since.
+    pub(crate) missing: BTreeSet<i64>,
 }
 
 /// What came out, by sender.
@@ -77,7 +80,9 @@ fn read_all(mut consumer: Consumer, out: &Mutex<Out>, stop: &AtomicBool) {
     let mut batch = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         consumer.wait(WAIT).unwrap();
-        while consumer.take(&mut batch).unwrap() > 0 {}
+        // What cannot be opened while somebody removes it is looked at again.
+        drop(consumer.check_replaced());
+        while consumer.take(&mut batch).is_ok_and(|taken| taken > 0) {}
         let mut out = lock(out);
         for taken in batch.drain(..) {
             let message = Message::from_encoded(taken.stamp, taken.body).unwrap();
@@ -86,8 +91,10 @@ fn read_all(mut consumer: Consumer, out: &Mutex<Out>, stop: &AtomicBool) {
             let came = out.entry(from.to_owned()).or_default();
             let before = came.tally.highest;
             if came.tally.count(n) > 0 {
+                came.jumps.push(before + 1..=n - 1);
                 came.missing.extend(before + 1..n);
             }
+            came.missing.remove(&n);
             consumer.finish(taken.lane, taken.end, taken.count);
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::place::Place;
 use crate::shape::QUEUE_BYTES;
-use crate::storm::QUEUES;
+use crate::system::QUEUES;
 
 /// The largest segment; a bound is passed by at most one per lane.
 const SEGMENT: u64 = 16 << 20;

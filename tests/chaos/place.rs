@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use multimodule::name::{QueueName, TaskName};
 use multimodule::sdk::Deserialize;
@@ -14,6 +15,8 @@ use tempfile::TempDir;
 pub(crate) struct Place {
     dir: Option<TempDir>,
     path: PathBuf,
+    mounted: bool,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Place {
@@ -22,7 +25,19 @@ impl Place {
         let dir = tempfile::Builder::new().prefix(&format!("multimodule-chaos-{name}-")).tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         fs::create_dir(path.join("conf")).unwrap();
-        Self { dir: Some(dir), path }
+        fs::create_dir(path.join("disk")).unwrap();
+        Self { dir: Some(dir), path, mounted: false, environment: Vec::new() }
+    }
+
+    /// Puts state and transit on a disk of `mib` MiB; why not, where this user may not mount one.
+    pub(crate) fn mount(&mut self, mib: u64) -> Result<(), String> {
+        let options = format!("size={mib}m,mode=0700");
+        let command = ["-t", "tmpfs", "-o", &options, "multimodule-chaos"];
+        let outcome =
+            Command::new("mount").args(command).arg(self.disk()).output().map_err(|error| error.to_string())?;
+        self.mounted = outcome.status.success();
+        let reason = || String::from_utf8_lossy(&outcome.stderr).trim_end().to_owned();
+        if self.mounted { Ok(()) } else { Err(reason()) }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -35,6 +50,15 @@ impl Place {
 
     pub(crate) fn transit_dir(&self) -> PathBuf {
         self.path.join("disk/transit")
+    }
+
+    /// What the daemon gets in its environment beside the usual.
+    pub(crate) fn environment(&self) -> &[(&'static str, PathBuf)] {
+        &self.environment
+    }
+
+    pub(crate) fn add_to_environment(&mut self, name: &'static str, value: PathBuf) {
+        self.environment.push((name, value));
     }
 
     /// What may be made full or taken away: holds state and transit.
@@ -85,6 +109,14 @@ impl Place {
     pub(crate) fn keep(&mut self) {
         if let Some(dir) = self.dir.take() {
             println!("everything of it is kept in {}", dir.keep().display());
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.mounted && !Command::new("umount").arg("-l").arg(self.disk()).status().is_ok_and(|it| it.success()) {
+            println!("{} is still mounted", self.disk().display());
         }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::place::Place;
 use crate::plan::Kind;
-use crate::shape::Delivery;
 
 /// So many kinds of error lines are shown.
 const SHOWN: usize = 12;
@@ -14,7 +13,7 @@ const SHOWN: usize = 12;
 /// The numbers of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Score {
-    pub(crate) delivery: &'static str,
+    name: &'static str,
     /// How long the storm lasted, and how long it took to become quiet after it.
     pub(crate) storm: Duration,
     pub(crate) quiet: Duration,
@@ -37,8 +36,8 @@ pub(crate) struct Score {
 }
 
 impl Score {
-    pub(crate) fn new(delivery: Delivery) -> Self {
-        Self { delivery: delivery.name(), ..Self::default() }
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, ..Self::default() }
     }
 
     pub(crate) fn all_kills(&self) -> u64 {
@@ -79,7 +78,7 @@ impl fmt::Display for Score {
         let seconds = self.storm.as_secs_f64();
         let (kills, handled) = (self.all_kills(), self.all_handled());
         let quiet = self.quiet.as_secs_f64();
-        writeln!(f, "{}: {seconds:.1} s of storm, quiet {quiet:.1} s after it", self.delivery)?;
+        writeln!(f, "{}: {seconds:.1} s of storm, quiet {quiet:.1} s after it", self.name)?;
         writeln!(f, "  kills {kills}: {:?}; flips {}, reloads {}", self.kills, self.flips, self.reloads)?;
         let (daemons, hosts, keepers, adoptions) = (self.daemon_starts, self.hosts, self.keepers, self.adoptions);
         writeln!(f, "  daemons {daemons}, hosts {hosts}, keepers {keepers}, adoptions {adoptions}")?;

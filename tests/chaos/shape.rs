@@ -28,6 +28,37 @@ pub(crate) const QUEUE_BYTES: u64 = 16 << 20;
 /// Nobody is ever parked: no kill of ours is asked for.
 const RESTART: &str = "(max: 1000, within: \"1s\", backoff: \"1ms\", max_backoff: \"20ms\")";
 
+/// What a storm is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trial {
+    pub(crate) name: &'static str,
+    pub(crate) delivery: Delivery,
+    /// Whether anything is killed, beside what moves and changes.
+    pub(crate) kills: bool,
+    /// Whether a stateless task moves too.
+    ///
+    /// Not with exactly_once where it may be killed: what an external stateless task was emitting then, it emits again.
+    /// And order is not asserted then: from its new place a stateless task writes another lane than from its old one, and
+    /// whoever was to wait until the old one is handled may have been killed.
+    pub(crate) stateless_moves: bool,
+}
+
+/// All of them.
+pub(crate) const TRIALS: [Trial; 4] = {
+    let (kills, stateless_moves) = (true, false);
+    [
+        Trial { name: "exactly_once", delivery: Delivery::ExactlyOnce, kills, stateless_moves },
+        Trial { name: "at_least_once", delivery: Delivery::AtLeastOnce, kills, stateless_moves },
+        Trial { name: "all_move", delivery: Delivery::AtLeastOnce, kills, stateless_moves: true },
+        Trial {
+            name: "all_move_and_nobody_kills",
+            delivery: Delivery::ExactlyOnce,
+            kills: false,
+            stateless_moves: true,
+        },
+    ]
+};
+
 /// A config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -51,7 +82,8 @@ impl Shape {
         let frame = format!("restart: {RESTART}, queue: {queue}");
         let mut text = String::from("(\n");
         let burst = self.burst;
-        let often = format!("intervals: {{\"save_state\": {}}}", if self.label % 2 == 0 { "0.01" } else { "0.02" });
+        let often =
+            format!("intervals: {{\"save_state\": {}}}", if self.label.is_multiple_of(2) { "0.01" } else { "0.02" });
         writeln!(
             text,
             "    {COUNT}: (burst: {burst}, window: 12288, delivery: \"exactly_once\", intervals: {{\"save_state\": 0.01}}, {frame}),"

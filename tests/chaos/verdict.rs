@@ -1,21 +1,28 @@
 //! What must be true after a storm, whatever was killed and when.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use multimodule::name::LaneName;
 
 use crate::exit::{Came, Out};
 use crate::place::{Place, queue_name};
 use crate::score::Score;
-use crate::shape::Delivery;
-use crate::storm::QUEUES;
+use crate::shape::{Delivery, Trial};
+use crate::system::QUEUES;
 use crate::tally::Tally;
 use crate::tasks::{COUNT, Counted, PLAIN, RING, STATELESS, Tallies, key};
+
+/// So many places where order is broken are shown.
+const SHOWN: usize = 8;
+
+/// What is said where a move of a stateless task was not waited for any longer: its receiver is too far behind.
+const OVERTAKES: &str = "may overtake it";
 
 /// What a run has left.
 pub(crate) struct Evidence<'a> {
     pub(crate) place: &'a Place,
-    pub(crate) delivery: Delivery,
+    pub(crate) trial: Trial,
     /// What came out.
     pub(crate) out: Out,
     /// The last number that a plain sender wrote down.
@@ -24,36 +31,59 @@ pub(crate) struct Evidence<'a> {
     pub(crate) doubtful: &'a [i64],
 }
 
+/// What somebody should have seen of one sender.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    highest: i64,
+    /// Numbers below it that were never sent.
+    absent: usize,
+    /// Nothing came again.
+    once: bool,
+    /// First appearances were in order.
+    in_order: bool,
+}
+
 /// All that is wrong.
 pub(crate) fn faults(evidence: &Evidence<'_>, score: &mut Score) -> Vec<String> {
     gather(evidence, score).unwrap_or_else(|fault| vec![fault])
 }
 
 fn gather(evidence: &Evidence<'_>, score: &mut Score) -> Result<Vec<String>, String> {
-    let mut faults = Vec::new();
     let counted: Counted = evidence.place.saved(COUNT)?;
     score.handled.insert(COUNT.to_owned(), counted.heard);
     for (sender, came) in &evidence.out {
         score.out.insert(sender.clone(), came.tally.highest);
     }
     let none = Came::default();
-    let plain = evidence.out.get(PLAIN).unwrap_or(&none);
-    let counts = evidence.out.get(COUNT).unwrap_or(&none);
-    faults.extend(of_the_exit(evidence, &counted, plain, counts));
+    let [counts, plain] = [COUNT, PLAIN].map(|sender| evidence.out.get(sender).unwrap_or(&none));
+    let once = evidence.trial.delivery == Delivery::ExactlyOnce;
+    let in_order =
+        !evidence.trial.stateless_moves || !(evidence.trial.kills || evidence.place.printed().contains(OVERTAKES));
+    let of_count = Expected { highest: counted.sent, absent: 0, once, in_order };
+    let of_plain = Expected { highest: plain.tally.highest, absent: plain.missing.len(), once, in_order };
+    let mut faults = of_what_was_sent(evidence, plain);
     faults.extend(of_lanes(evidence, COUNT, counted.heard));
+    for (sender, came, expected) in [(COUNT, counts, of_count), (PLAIN, plain, of_plain)] {
+        faults.extend(of_tally(&format!("the exit, {sender}"), &came.tally, expected));
+        faults.extend(of_jumps(sender, came, expected));
+    }
     for (at, task) in RING.iter().enumerate() {
         let tallies: Tallies = evidence.place.saved(task)?;
         let handed = tallies.0.values().map(|tally| tally.handed).sum();
         score.handled.insert((*task).to_owned(), handed);
+        // Nobody counts what a stateless task handles; each number that came from it, it has handled once at least.
+        if let Some(before) = at.checked_sub(1) {
+            let repeated: u64 = tallies.0.values().map(|tally| tally.repeated).sum();
+            score.handled.insert(format!("{}, at least", STATELESS[before]), handed - repeated);
+        }
         faults.extend(of_lanes(evidence, task, handed));
-        for lap in 0..=i64::from(at == 0) {
-            for (from, highest, skipped) in
-                [(COUNT, counted.sent, 0), (PLAIN, plain.tally.highest, plain.tally.skipped)]
-            {
+        for (from, expected) in [(COUNT, of_count), (PLAIN, of_plain)] {
+            for lap in 0..=i64::from(at == 0) {
                 let seen = tallies.0.get(&key(from, lap)).cloned().unwrap_or_default();
-                // The senders send each number once, so the first to hear it hears it once.
-                let once = evidence.delivery == Delivery::ExactlyOnce || (at == 0 && lap == 0);
-                faults.extend(of_tally(&format!("{task}, {from}'s lap {lap}"), &seen, highest, skipped, once));
+                // The senders send each number once and in order, so the first to hear it hears it so.
+                let first = at == 0 && lap == 0;
+                let expected = Expected { once: once || first, in_order: in_order || first, ..expected };
+                faults.extend(of_tally(&format!("{task}, {from}'s lap {lap}"), &seen, expected));
             }
         }
     }
@@ -63,38 +93,51 @@ fn gather(evidence: &Evidence<'_>, score: &mut Score) -> Result<Vec<String>, Str
     Ok(faults)
 }
 
-/// Everything that was sent came out, in order.
-fn of_the_exit(evidence: &Evidence<'_>, counted: &Counted, plain: &Came, counts: &Came) -> Vec<String> {
-    let once = evidence.delivery == Delivery::ExactlyOnce;
-    let mut faults = of_tally("the exit, Count", &counts.tally, counted.sent, 0, once);
-    let highest = plain.tally.highest;
-    if highest < evidence.written {
-        faults.push(format!("the plain sender wrote down {}, and {highest} came out last", evidence.written));
+/// Everything that the plain sender wrote down came out.
+fn of_what_was_sent(evidence: &Evidence<'_>, plain: &Came) -> Vec<String> {
+    let mut faults = Vec::new();
+    let (highest, written) = (plain.tally.highest, evidence.written);
+    if highest < written {
+        faults.push(format!("the plain sender wrote down {written}, and {highest} came out last"));
     }
-    faults.extend(of_tally("the exit, plain", &plain.tally, highest, plain.tally.skipped, once));
-    let doubtful: BTreeSet<_> = evidence.doubtful.iter().collect();
-    let lost: Vec<_> = plain.missing.iter().filter(|n| !doubtful.contains(n)).collect();
+    let lost: Vec<_> = plain.missing.iter().filter(|n| !evidence.doubtful.contains(n)).collect();
     if !lost.is_empty() {
-        faults.push(format!("these numbers of the plain sender were written down and did not come out: {lost:?}"));
+        let shown = &lost[..lost.len().min(SHOWN)];
+        faults.push(format!("{} numbers of the plain sender were written down and are lost: {shown:?}", lost.len()));
     }
     faults
 }
 
-/// All numbers up to `highest`, in order of first appearance, but for `skipped`; each once, if `once`.
-fn of_tally(whose: &str, seen: &Tally, highest: i64, skipped: u64, once: bool) -> Vec<String> {
+fn of_tally(whose: &str, seen: &Tally, expected: Expected) -> Vec<String> {
     let mut faults = Vec::new();
-    let mut expect = |what: &str, is: u64, expected: u64| {
-        if is != expected {
-            faults.push(format!("{whose}: {what} {is}, expected {expected}; {seen:?}"));
+    let mut check = |what: &str, is: u64, good: bool| {
+        if !good {
+            faults.push(format!("{whose}: {what} {is}, expected {expected:?}; {seen:?}"));
         }
     };
-    expect("highest", seen.highest.unsigned_abs(), highest.unsigned_abs());
-    expect("left out or out of order", seen.skipped, skipped);
-    expect("handed", seen.handed, highest.unsigned_abs() - skipped.min(highest.unsigned_abs()) + seen.repeated);
-    if once {
-        expect("handed again", seen.repeated, 0);
-    }
+    let absent = u64::try_from(expected.absent).unwrap();
+    let all = expected.highest.unsigned_abs() - absent.min(expected.highest.unsigned_abs());
+    check("highest", seen.highest.unsigned_abs(), seen.highest == expected.highest);
+    check("left out or out of order", seen.skipped, seen.skipped == absent || !expected.in_order);
+    check(
+        "handed for the first time",
+        seen.handed - seen.repeated,
+        seen.handed - seen.repeated == all || !expected.in_order,
+    );
+    check("handed", seen.handed, seen.handed >= all);
+    check("handed again", seen.handed - all.min(seen.handed), seen.handed <= all || !expected.once);
     faults
+}
+
+/// Where numbers came before lower ones.
+fn of_jumps(sender: &str, came: &Came, expected: Expected) -> Option<String> {
+    let late = |jump: &&RangeInclusive<i64>| RangeInclusive::clone(jump).any(|n| !came.missing.contains(&n));
+    let jumps: Vec<_> = came.jumps.iter().filter(late).collect();
+    if jumps.is_empty() || !expected.in_order {
+        return None;
+    }
+    let shown: Vec<_> = jumps.iter().take(SHOWN).map(|range| format!("{range:?}")).collect();
+    Some(format!("the exit, {sender}: {} times numbers came late: {}", jumps.len(), shown.join(", ")))
 }
 
 /// A stateful task's state counts each message that its queue has handed over, and no other.

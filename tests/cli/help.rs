@@ -26,7 +26,7 @@ fn a_wrong_command_line_ends_with_64() {
     let post = Post::new();
     for (program, words, reason) in [
         ("multimodule", &["--no-such"][..], "--no-such"),
-        ("multimodule", &["-m", "Example1"], "external tasks are not part of this version"),
+        ("multimodule", &["-m", "Example1"], "no task runs in a process Example1"),
         ("multimodule", &["-m", "main"], "main is the daemon itself"),
         ("multimodule", &["-o", "log"], "write channel:handling"),
         ("multimodule", &["-d", "-1"], "-1"),

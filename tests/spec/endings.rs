@@ -27,12 +27,13 @@ fn start(world: &World) -> (Daemon, Vec<ProcessIdentity>) {
     let record = world.process("Counter");
     let mut all = vec![record.keeper_identity(), record.host_identity()];
     for (number, child) in (0..).zip(CHILDREN) {
+        let before = daemon.lines().len();
         world.send(&format!("{{from => 'a', n => {number}, child => \"{child}\"}}"), "Counter");
-        let line = daemon.wait_for_after(daemon.lines().len().saturating_sub(1), "has child ", SOON);
+        let line = daemon.wait_for_after(before, "has child ", SOON);
         daemon.wait_for(&format!("has heard {}.", number + 1), SOON);
         let pid = daemon.lines()[line].text.clone();
-        let pid = pid.trim_start_matches("has child ").trim_end_matches('.').parse().unwrap();
-        all.push(ProcessIdentity::of(pid).unwrap().unwrap());
+        let pid = pid.trim_start_matches("has child ").trim_end_matches('.').parse().expect("a pid");
+        all.push(ProcessIdentity::of(pid).expect("/proc tells").expect("the child lives"));
     }
     (daemon, all)
 }

@@ -165,6 +165,37 @@ fn a_killed_spawner_is_replaced_when_it_is_needed() {
 }
 
 #[test]
+fn what_the_next_daemon_does_not_want_is_ended() {
+    let world = World::new();
+    let daemon = tutorial(&world, "");
+    daemon.wait_for("1 (howdy)", SOON);
+    let record = world.process("Example1");
+    daemon.kill();
+    daemon.exit(SOON);
+    let daemon = world.daemon().config("{ Tally => { is_external => 0 } }").prefix("mytasks::").start();
+    daemon.wait_for("runs", SOON);
+    world.wait_ended(&both(&record));
+    world.wait_for("an end of its record", || world.record("Example1").is_none().then_some(()));
+}
+
+#[test]
+fn a_daemon_that_is_refused_at_its_start_leaves_what_runs_alone() {
+    let world = World::new();
+    let daemon = tutorial(&world, "");
+    daemon.wait_for("1 (howdy)", SOON);
+    let record = world.process("Example1");
+    daemon.kill();
+    daemon.exit(SOON);
+    for faulty in ["{ Example1 => {", "{ Example1 => { outsrt => 'x' } }", "{ Example1 => { workers => 2 } }"] {
+        let daemon = world.daemon().config(faulty).prefix("mytasks::").start();
+        assert_eq!(daemon.exit_code(SOON), 78, "{daemon:?}");
+    }
+    let daemon = tutorial(&world, "");
+    daemon.wait_for("Example1: adopted: pid", SOON);
+    assert_eq!(world.process("Example1"), record);
+}
+
+#[test]
 fn a_stopped_host_is_told_and_neither_killed_nor_waited_for() {
     let world = World::new();
     let daemon = tutorial(&world, "");

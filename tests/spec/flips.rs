@@ -1,8 +1,8 @@
 //! A stateful task that moves between daemon and process of its own while messages flow.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::own_tasks::Heard;
 use crate::world::{SOON, World};
@@ -24,34 +24,49 @@ fn config(delivery: &str, external: bool, label: usize) -> String {
     )
 }
 
+/// Sends numbers until nobody wants more; how many.
+fn send_until(world: &World, sender: &str, ended: &Receiver<()>) -> i64 {
+    let mut n = 0;
+    while ended.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+        world.send(&format!("{{from => '{sender}', n => {n}}}"), "Counter");
+        n += 1;
+    }
+    n
+}
+
 fn flip(delivery: &str) {
     let world = World::new();
     let daemon = world.own_daemon(&config(delivery, false, 0)).start();
     daemon.wait_for("Counter: started 0", SOON);
-    let (flows, sent) = (AtomicBool::new(true), [AtomicI64::new(0), AtomicI64::new(0)]);
-    thread::scope(|scope| {
-        for (sender, sent) in SENDERS.iter().zip(&sent) {
-            let (world, flows) = (&world, &flows);
-            scope.spawn(move || {
-                while flows.load(Ordering::Relaxed) {
-                    let n = sent.fetch_add(1, Ordering::Relaxed);
-                    world.send(&format!("{{from => '{sender}', n => {n}}}"), "Counter");
-                    thread::sleep(PAUSE);
-                }
-            });
-        }
-        let mut line = 0;
+    let mut took = [Vec::new(), Vec::new()];
+    let sent = thread::scope(|scope| {
+        let world = &world;
+        // Each sends until its end of a channel goes, also when this thread fails.
+        let flows = SENDERS.map(|sender| {
+            let (flows, ended) = mpsc::channel();
+            (flows, scope.spawn(move || send_until(world, sender, &ended)))
+        });
+        let (mut line, mut begin) = (0, Instant::now());
         for label in 1..=2 * FLIPS {
             world.write_config(&config(delivery, label % 2 == 1, label));
             line = daemon.wait_for_after(line, &format!("Counter: started {label}"), MOVE);
+            took[label % 2].push(begin.elapsed());
+            begin = Instant::now();
         }
-        flows.store(false, Ordering::Relaxed);
+        flows.map(|(flows, thread)| {
+            drop(flows);
+            thread.join().expect("it sends")
+        })
     });
-    let sent = sent.map(AtomicI64::into_inner);
     daemon.wait_for(&format!("Counter: has heard {}.", sent[0] + sent[1]), MOVE);
     daemon.interrupt();
     assert_eq!(daemon.exit_code(SOON), 0);
-    println!("{delivery}: {} messages over {} moves", sent[0] + sent[1], 2 * FLIPS);
+    took.iter_mut().for_each(|took| took.sort_unstable());
+    let [back, out] = took.map(|took| [took[took.len() / 2], took[took.len() - 1]]);
+    println!(
+        "{delivery}: {} messages; median and longest of {FLIPS} moves out {out:?}, back {back:?}",
+        sent[0] + sent[1]
+    );
     let heard: Heard = ron::from_str(&world.saved_state("Counter")).expect("the counter's state");
     let emitted = world.emitted("Sink");
     for (sender, sent) in SENDERS.into_iter().zip(sent) {

@@ -149,6 +149,41 @@ fn a_record_of_a_newer_program_stops_the_daemon_from_deciding_until_it_is_remove
 }
 
 #[test]
+fn a_record_of_a_newer_program_whose_host_runs_is_left_alone_with_it_whatever_is_asked() {
+    let world = World::new();
+    let record = left_alone(&world);
+    let bystanders = Bystanders::watch(&world);
+    let path = files(&world).process();
+    let ours = fs::read_to_string(&path).unwrap();
+    let newer = ours.replacen("multimodule process 1 ", "multimodule process 2 ", 1);
+    fs::write(&path, &newer).unwrap();
+    let daemon = world.own_daemon(&config()).start();
+    daemon.wait_for("Counter: its identity record is not used: ", SOON);
+    daemon.wait_for(&format!("until {} is removed", path.display()), SOON);
+    world.send("{'.multimodule' => {control => [{type => 'renew', task => 'Counter'}]}}", "MultiModule_control");
+    daemon.wait_for("Counter: it is not renewed: its identity record is of a newer program", SOON);
+    runs_on(&world, 1);
+    bystanders.are_undisturbed();
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    runs_on(&world, 2);
+    assert!(lives(&record.host_identity()) && lives(&record.keeper_identity()));
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer, "it is left as it is");
+    // The program that wrote it comes back.
+    fs::write(&path, &ours).unwrap();
+    let daemon = world.own_daemon(&config()).start();
+    daemon.wait_for("Counter: adopted", SOON);
+    assert_eq!(world.process("Counter"), record);
+}
+
+/// Counter hears its `n`th message, whether a daemon shows that or not.
+fn runs_on(world: &World, n: usize) {
+    world.send(&format!("{{from => 'a', n => {n}}}"), "Counter");
+    let line = format!("Counter: has heard {n}.");
+    world.wait_for(&line, || world.log("Counter").contains(&line).then_some(()));
+}
+
+#[test]
 fn a_process_whose_record_is_cut_off_while_it_runs_goes_on_and_is_not_started_a_second_time() {
     let world = World::new();
     let record = left_alone(&world);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::pending;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -38,8 +39,12 @@ const STATE: &str = "MULTIMODULE_SPEC_STATE";
 impl World {
     /// A daemon with the tasks of this file, and this config.
     pub(crate) fn own_daemon(&self, config: &str) -> DaemonBuilder<'_> {
+        self.own_daemon_of(&std::env::current_exe().expect("this program has a path"), config)
+    }
+
+    /// The same, of a copy of this program.
+    pub(crate) fn own_daemon_of(&self, program: &Path, config: &str) -> DaemonBuilder<'_> {
         self.write_config(config);
-        let program = std::env::current_exe().expect("this program has a path");
         let daemon = WORDS.into_iter().fold(self.program(program), DaemonBuilder::arg);
         daemon.env(CONFIG, self.config_path())
     }
@@ -87,29 +92,32 @@ fn this_program_can_be_a_daemon() {
 
 /// All tasks of the specs.
 fn registry() -> Registry {
-    let tasks = Registry::new().with::<Echo>("Echo").unwrap().with::<Echo>("Second").unwrap();
-    let tasks = tasks.with::<Pulse>("Pulse").unwrap().with::<Mill>("Mill").unwrap();
+    let tasks = Registry::new()
+        .with::<Echo>("Echo")
+        .and_then(|tasks| tasks.with::<Echo>("Second"))
+        .expect("names of their own");
+    let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
     let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"];
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
     let names = counters.into_iter().map(str::to_owned).chain(numbered);
     // The registry keeps names for the life of the program.
-    names.fold(tasks, |tasks, name| tasks.with::<Counter>(name.leak()).unwrap())
+    names.fold(tasks, |tasks, name| tasks.with::<Counter>(name.leak()).expect("a name of its own"))
 }
 
 fn host_name() -> Option<TaskName> {
-    std::env::args().skip_while(|word| word != HOST).nth(1).map(|name| TaskName::new(name).unwrap())
+    std::env::args().skip_while(|word| word != HOST).nth(1).map(|name| TaskName::new(name).expect("a host's name"))
 }
 
 /// Hosts are this program; its keepers are forked by the real one, which has no threads.
 fn launch() -> Launch {
-    let program = std::env::current_exe().unwrap();
+    let program = std::env::current_exe().expect("this program has a path");
     let arguments = |name: &TaskName| {
         let words = ["spec"].into_iter().chain(WORDS).chain([HOST, name.as_str()]);
         words.map(OsString::from).collect()
     };
     Launch {
         spawner: env!("CARGO_BIN_EXE_multimodule").into(),
-        program: Program::open(&program).unwrap(),
+        program: Program::open(&program).expect("this program can be opened"),
         program_text: daemon::program_text(),
         arguments: Arc::new(arguments),
         environment: Vec::new(),

@@ -218,11 +218,11 @@ fn under_flow(world: &World, keys: &[&str], work: impl FnOnce()) -> i64 {
             let sent = numbers.inspect(|n| {
                 keys.iter().for_each(|key| world.send(&format!("{{from => '{key}', n => {n}}}"), "Mill"));
             });
-            i64::try_from(sent.count()).unwrap()
+            i64::try_from(sent.count()).expect("64 bits")
         });
         work();
         drop(flows);
-        sender.join().unwrap()
+        sender.join().expect("the sender has sent")
     })
 }
 
@@ -286,10 +286,10 @@ fn whatever_is_killed_and_when_no_message_of_a_pool_is_lost() {
 
 /// What was passed on, in the order in which it was: when, of which key, which number.
 fn passed_on(world: &World) -> Vec<(i64, String, i64)> {
-    let count = usize::try_from(world.waiting("Sink")).unwrap();
-    let number = |message: &Map, key: &str| message.get(key).and_then(|n| n.view().as_i64()).unwrap();
+    let count = usize::try_from(world.waiting("Sink")).expect("64 bits");
+    let number = |message: &Map, key: &str| message.get(key).and_then(|n| n.view().as_i64()).expect("a number");
     let line = |message: &Map| {
-        let from = message.get("from").and_then(|from| from.view().as_text().map(str::to_owned)).unwrap();
+        let from = message.get("from").and_then(|from| from.view().as_text().map(str::to_owned)).expect("a text");
         (number(message, "at_ns"), from, number(message, "n"))
     };
     let mut passed: Vec<_> = world.take("Sink", count, SOON).iter().map(line).collect();

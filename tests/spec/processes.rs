@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use multimodule::name::TaskName;
+use multimodule::name::{QueueName, TaskName};
 use multimodule::process::{
     EndRecord, HostFiles, HostRecord, Pidfd, ProcessIdentity, end_marked, processes_on_record, read_record,
 };
+use multimodule::transit::{QueueStatus, Transit};
 use nix::sys::signal::Signal;
 
 use crate::world::{SOON, World};
@@ -34,6 +35,13 @@ impl World {
         read_record(&HostFiles::new(&self.state(), &name).end()).expect("a record is whole or not there")
     }
 
+    /// How a queue of this world stands; nothing where there is none.
+    pub(crate) fn queue(&self, name: &str) -> Option<QueueStatus> {
+        let queue = QueueName::new(name).expect("a spec names queues well");
+        let transit = Transit::open(&self.transit()).expect("the world's transit is there");
+        transit.status(&queue).expect("a queue can be looked at")
+    }
+
     /// Waits until none of `identities` lives.
     pub(crate) fn wait_ended(&self, identities: &[ProcessIdentity]) {
         self.wait_for("their end", || (!identities.iter().any(lives)).then_some(()));
@@ -47,7 +55,8 @@ impl World {
                 return found;
             }
             assert!(Instant::now() < end, "there is no {what} after {SOON:?}; the logs:\n{}", self.logs());
-            std::thread::sleep(LOOK);
+            // Neither a record nor a log says to us that it has changed; nobody unparks this thread.
+            std::thread::park_timeout(LOOK);
         }
     }
 

@@ -133,25 +133,38 @@ fn changes_and_moves_are_no_ends_that_count() {
     assert!(!daemon.stdout().contains("parked"), "{daemon:?}");
 }
 
-#[test]
-fn the_queue_of_a_parked_task_does_not_block_who_sends_to_it_and_what_does_not_fit_goes_to_dead() {
+/// A parked task is sent more than its queue holds.
+fn parked_does_not_block(parked: &str, park: fn(&World)) {
     const ALL: u64 = 3000;
     let world = World::new();
-    let config = "{ Other => { restart => { max => 1, backoff => 0.01 }, queue => { max_messages => 10, \
-                  block_timeout => 3600 } }, Counter => {}, Router => { routes => [ { match => { source => 'Counter' }, \
-                  forwards => [ { qname => 'Other' } ] } ] } }";
-    let daemon = world.own_daemon(config).start();
-    daemon.wait_for("Other: started", SOON);
-    for _ in 0..2 {
-        let record = world.process("Other");
-        kill(&record.host_identity());
-        world.wait_for("its end", || world.end("Other").filter(|end| end.host == Some(record.host)));
-    }
-    daemon.wait_for("Other: parked", SOON);
+    let config = format!(
+        "{{ {parked} => {{ restart => {{ max => 1, backoff => 0.01 }}, queue => {{ max_messages => 10, \
+         block_timeout => 3600 }} }}, Counter => {{}}, Router => {{ routes => [ {{ match => {{ source => 'Counter' }}, \
+         forwards => [ {{ qname => '{parked}' }} ] }} ] }} }}"
+    );
+    let daemon = world.own_daemon(&config).start();
+    park(&world);
+    daemon.wait_for(&format!("{parked}: parked"), SOON);
     (0..ALL).for_each(|n| world.send(&format!("{{from => 'a', n => {n}}}"), "Counter"));
     daemon.wait_for(&format!("Counter: has heard {ALL}."), 3 * SOON);
     daemon.interrupt();
     assert_eq!(daemon.exit_code(SOON), 0);
     assert!(world.waiting("dead") > 0);
-    assert_eq!(world.waiting("Other") + world.waiting("dead"), ALL, "nothing is lost");
+    assert_eq!(world.waiting(parked) + world.waiting("dead"), ALL, "nothing is lost");
+}
+
+#[test]
+fn the_queue_of_a_parked_task_does_not_block_who_sends_to_it_and_what_does_not_fit_goes_to_dead() {
+    parked_does_not_block("Other", |world| {
+        for _ in 0..2 {
+            let record = world.process("Other");
+            kill(&record.host_identity());
+            world.wait_for("its end", || world.end("Other").filter(|end| end.host == Some(record.host)));
+        }
+    });
+}
+
+#[test]
+fn the_queue_of_a_parked_task_that_never_began_has_its_bound_too() {
+    parked_does_not_block("Quitter", |_| {});
 }

@@ -32,6 +32,7 @@ fn two_stateful_tasks_and_a_stateless_one_share_a_process_and_its_ends() {
     daemon.wait_for(&format!("Counter: has heard {}.", 2 * HALF), SOON);
     daemon.wait_for("Echo: emitted.", SOON);
     assert_ne!(world.process("ingest").host, record.host);
+    world.wait_for("end of what waits for Other", || (world.queue("Other")?.messages == 0).then_some(()));
     daemon.interrupt();
     assert_eq!(daemon.exit_code(SOON), 0);
     assert!(heard(&world, "Counter").into_iter().eq(0..2 * HALF));

@@ -8,6 +8,7 @@ use std::thread;
 use crate::children::Exit;
 use crate::daemon::Daemon;
 use crate::own_tasks::Heard;
+use crate::processes;
 use crate::records::{cut_in_half, damage};
 use crate::world::{SOON, World};
 
@@ -54,14 +55,28 @@ fn end(daemon: &Daemon) {
 }
 
 /// An end in order, not before there is something to end.
-fn start_and_end(daemon: &Daemon) {
+fn start_and_end(_: &World, daemon: &Daemon) {
     daemon.wait_for("Counter: started", SOON);
     end(daemon);
 }
 
-fn kill(daemon: &Daemon) {
+fn kill(_: &World, daemon: &Daemon) {
     daemon.kill();
     assert_eq!(daemon.exit(SOON), Exit::Signal(9));
+}
+
+/// Kills the daemon, its host and that one's keeper.
+fn kill_all(world: &World, daemon: &Daemon) {
+    kill(world, daemon);
+    world.end_externals();
+}
+
+/// Kills the host alone, if there is one yet: its keeper starts it again.
+fn kill_host(world: &World, daemon: &Daemon) {
+    world.record("Counter").iter().for_each(|record| processes::kill(&record.host_identity()));
+    daemon.wait_for("runs", SOON);
+    daemon.terminate();
+    assert_eq!(daemon.exit_code(SOON), 0);
 }
 
 #[test]
@@ -81,6 +96,23 @@ fn with_delivery_exactly_once_what_a_message_causes_goes_out_once_whenever_the_d
     for sender in SENDERS {
         let numbers = &emitted[sender];
         assert!(numbers.iter().copied().eq(0..all), "{sender}: {numbers:?}");
+    }
+}
+
+#[test]
+fn it_is_the_same_for_a_process_of_its_own_whatever_is_killed() {
+    // A person would have asked why by then.
+    let external = COUNTER.replace("is_external => 0", "restart => { max => 1000, backoff => 0.01 }");
+    for end_run in [kill_all, kill_host] {
+        for delivery in ["at_least_once", "exactly_once"] {
+            let (world, all) = hear_numbers(&external.replace("at_least_once", delivery), end_run);
+            let emitted = world.emitted("Sink");
+            for sender in SENDERS {
+                let numbers = &emitted[sender];
+                assert!(first_appearances(numbers).into_iter().eq(0..all), "{sender}: {numbers:?}");
+                assert!(delivery == "at_least_once" || numbers.len() == usize::try_from(all).unwrap(), "{numbers:?}");
+            }
+        }
     }
 }
 
@@ -109,7 +141,7 @@ const SENDERS: [&str; 3] = ["a", "b", "c"];
 
 /// Three senders send while the daemon is ended again and again; the state must count every number once, in its
 /// sender's order. Returns how many numbers each has sent.
-fn hear_numbers(counter: &str, end_run: fn(&Daemon)) -> (World, i64) {
+fn hear_numbers(counter: &str, end_run: fn(&World, &Daemon)) -> (World, i64) {
     const ROUNDS: i64 = 8;
     const EACH: i64 = 60;
     let world = World::new();
@@ -126,16 +158,16 @@ fn hear_numbers(counter: &str, end_run: fn(&Daemon)) -> (World, i64) {
             let target = round.unsigned_abs() * sent + random(sent) + 1;
             match round {
                 0 => {}
-                4 => _ = daemon.wait_for("Counter: started", SOON),
-                _ => _ = daemon.wait_for(&format!("has heard {target}."), SOON),
+                4 => wait_printed(&world, &daemon, "Counter: started"),
+                _ => wait_printed(&world, &daemon, &format!("has heard {target}.")),
             }
-            end_run(&daemon);
+            end_run(&world, &daemon);
         });
     }
     let all = ROUNDS * EACH;
     let daemon = world.own_daemon(&config).start();
     world.send("{from => 'last', n => 0}", "Counter");
-    daemon.wait_for(&format!("has heard {}.", all * 3 + 1), SOON);
+    wait_printed(&world, &daemon, &format!("has heard {}.", all * 3 + 1));
     end(&daemon);
     let heard = heard(&world).0;
     for sender in SENDERS {
@@ -143,6 +175,12 @@ fn hear_numbers(counter: &str, end_run: fn(&Daemon)) -> (World, i64) {
     }
     assert_eq!((world.waiting("Counter"), world.waiting("dead")), (0, 0));
     (world, all)
+}
+
+/// Waits until Counter has printed `line`: what a process prints while no daemon runs is in its log alone.
+fn wait_printed(world: &World, daemon: &Daemon, line: &str) {
+    let printed = || daemon.stdout().contains(line) || world.log("Counter").contains(line);
+    world.wait_for(line, || printed().then_some(()));
 }
 
 fn first_appearances(numbers: &[i64]) -> Vec<i64> {

@@ -92,7 +92,7 @@ fn a_second_daemon_waits_for_a_task_whose_queue_another_one_reads_and_names_it_o
 fn rtrans_is_refused_a_queue_that_a_task_reads_and_takes_one_that_nobody_reads() {
     let world = World::new();
     let daemon = world.own_daemon(ECHO).start();
-    daemon.wait_for("Echo: started", SOON);
+    world.wait_for("reader of Echo", || world.queue("Echo")?.consumer);
     let outcome = world.rtrans(&["-s", "--timeout", "10", "Echo"]);
     assert_eq!(outcome.code, 69);
     assert!(outcome.stderr.contains(&format!("pid {}", daemon.pid())), "{outcome:?}");

@@ -90,6 +90,7 @@ fn begin(order: KeeperOrder, program: OwnedFd) -> Result<Life, NoKeeper> {
         Attempt::Taken(lock) => lock,
         Attempt::Busy(_) => return Err(NoKeeper::Busy),
     };
+    failpoint!("keeper.locked");
     if std::fs::symlink_metadata(files.failsafe()).is_ok() {
         return Err(NoKeeper::Parked);
     }
@@ -105,6 +106,7 @@ fn begin(order: KeeperOrder, program: OwnedFd) -> Result<Life, NoKeeper> {
     let signals = Signals::open()?;
     let intent = order.intent();
     write_record(&files.intent(), &intent)?;
+    failpoint!("keeper.intent_written");
     let own = ProcessIdentity::own()?;
     let past = Past::load(&files, &own.boot);
     let place = Place { files, own, pid_namespace: pid_namespace()?, program, _lock: lock };

@@ -110,6 +110,7 @@ impl Plan<'_> {
             // The keeper is gone before the record was written: there never was a host.
             end(NOT_STARTED_CODE);
         }
+        failpoint!("keeper.gate_passed");
         let reason = self.exec();
         // If nobody reads it, the exit code is all there is.
         drop(outcome.write_all(reason.as_bytes()));

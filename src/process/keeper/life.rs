@@ -44,7 +44,9 @@ impl Life {
     /// Keeps the host until there is nothing more to keep. The answer is given after the first start was tried.
     pub(super) fn run(mut self, answer: AnswerPipe) {
         let mut start = self.start();
+        failpoint!("keeper.host_begun");
         answer.send(&Answer::Keeping(self.place.own.reference()));
+        failpoint!("keeper.answered");
         loop {
             let end = self.attend(&start);
             self.end_rest();
@@ -56,6 +58,7 @@ impl Life {
                 return self.say("it is not started again: a failsafe stands there");
             }
             self.read_intent();
+            failpoint!("keeper.rested");
             start = self.start();
         }
     }
@@ -78,8 +81,10 @@ impl Life {
         let nonce = Nonce::fresh().map_err(text)?;
         let waiting = fork_host(&self.place.program, &self.intent, &self.environment, &nonce).map_err(text)?;
         start.host = Some(waiting.process);
+        failpoint!("keeper.host_forked");
         let record = self.record(waiting.process, nonce, start.unix_ms);
         write_record(&self.place.files.process(), &record).map_err(|error| error.to_string())?;
+        failpoint!("keeper.host_recorded");
         waiting.open_gate().map_or(Ok(()), Err)
     }
 
@@ -106,12 +111,15 @@ impl Life {
                 }
                 if let KeeperEvent::Asked = self.wait(None) {
                     asked = true;
+                    failpoint!("keeper.asked");
                     self.end_rest_keeping_zombies();
                 }
             }
         });
+        failpoint!("keeper.host_reaped");
         let end = self.end_record(start, reaped, asked);
         self.write_end(&end);
+        failpoint!("keeper.end_written");
         end
     }
 
@@ -160,6 +168,7 @@ impl Life {
             self.give_up(ends, within);
         }
         self.tell(self.past.write(&self.place.files));
+        failpoint!("keeper.end_counted");
         match decision {
             Decision::StartAt(pause) => {
                 self.say(&format!("{}; it is started again in {} ms", end.how, pause.as_millis()));

@@ -36,6 +36,7 @@ pub fn settle_unseen_end(
         past.park(files, name, reason(ends, within))?;
     }
     past.write(files)?;
+    failpoint!("keeper.unseen_end_counted");
     write_record(&files.end(), &end)?;
     Ok(decision)
 }

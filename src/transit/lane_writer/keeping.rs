@@ -35,6 +35,7 @@ impl LaneWriter {
         if whole {
             self.current = self.old.pop_back();
         }
+        failpoint!("recovery.segments_opened");
         self.remove_finished(usize::MAX)?;
         self.segment_end_count = u64::MAX;
         Ok(())
@@ -98,6 +99,7 @@ impl LaneWriter {
             let current = self.current.take().expect("it was just looked at");
             // The consumer has it open, and looks there for what comes next.
             current.write_end(self.mark.position);
+            failpoint!("segment.idle_ended");
             self.remove_file(current.base.position)?;
             (self.capacity, self.rolled) = (SMALLEST, None);
         }
