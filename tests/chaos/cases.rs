@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -169,11 +169,19 @@ fn removed_state_file(place: Place) -> Verdict {
     Ok(faults)
 }
 
+/// Removes a directory in which others go on making files.
+fn remove_under_way(directory: &Path) {
+    let mut tries = 0..1000;
+    while let Err(error) = fs::remove_dir_all(directory) {
+        assert!(error.kind() == io::ErrorKind::DirectoryNotEmpty && tries.next().is_some(), "{error}");
+    }
+}
+
 /// What was in it may be lost; everything goes on, and somebody says so.
 fn removed_transit(place: Place) -> Verdict {
     let mut system = System::start(TRIAL, place);
     let mut faults = moves(&mut system);
-    fs::remove_dir_all(system.place.transit_dir()).unwrap();
+    remove_under_way(&system.place.transit_dir());
     let transit = system.place.transit_dir().display().to_string();
     faults.extend(waits_for_line(&mut system, &transit, "ERROR"));
     faults.extend(moves(&mut system));
