@@ -18,7 +18,7 @@ use super::ledger::{Entered, Ledger};
 use super::office::Office;
 use super::outbox::Appended;
 use super::sent::Sent;
-use super::shell::Event;
+use super::work::Event;
 use crate::message::Message;
 use crate::name::{LaneName, TaskName};
 use crate::process::{FileError, OwnerLock};

@@ -1,7 +1,7 @@
 //! Brings what lies in the transit queues of stateless tasks into their mailboxes.
 //!
-//! One actor serves all such queues of a process. Of each queue at most [`WINDOW`] inputs are under way, so a slow
-//! task holds up its own queue and no other. An input is finished in its queue when all that was made of it is done
+//! One actor serves all such queues of a process. Of each queue a bounded number of inputs is under way (`served`), so
+//! a slow task holds up its own queue and no other. An input is finished in its queue when all that was made of it is done
 //! (`watermark`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,18 +12,17 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::dead;
-use super::delivery::{Delivery, Origin};
+use super::delivery::Delivery;
 use super::office::Office;
 use super::patience::Patience;
-use super::watermark::{Lane, Watermark};
+use super::served::Served;
 use crate::mailbox::Mailbox;
-use crate::message::Message;
 use crate::name::QueueName;
-use crate::transit::{Bell, Consumer, Error, LaneId, Reader, Settings, Taken};
+use crate::transit::{Bell, Error, Reader, Settings};
 
-/// How many inputs of one queue may be under way: one visit of the consumer.
-const WINDOW: usize = 256;
+/// How long a queue is kept for what came of its inputs to be handled in this process. Whoever takes it over waits
+/// meanwhile, and loses nothing; only a task that is stuck takes as long.
+const CAUSED: Duration = Duration::from_secs(10);
 /// How many queues it looks after each second. Two calls into the kernel each: ten thousand idle queues cost nothing
 /// that shows, and some hundred are looked after every second.
 const LOOKS: usize = 256;
@@ -36,7 +35,7 @@ pub(super) struct InletHandle(mpsc::Sender<InletRequest>);
 enum InletRequest {
     Serve { queue: QueueName, settings: Settings, mailbox: Arc<Mailbox<Delivery>> },
     Pause { queue: QueueName },
-    Leave { queue: QueueName, mailbox: Arc<Mailbox<Delivery>>, left: oneshot::Sender<()> },
+    Leave { queue: QueueName, mailbox: Arc<Mailbox<Delivery>>, at_once: bool, left: oneshot::Sender<()> },
     Quiesce,
     Stop { stopped: oneshot::Sender<()> },
 }
@@ -73,18 +72,6 @@ struct Inlet {
     /// When the first of these is tried again.
     next_try: Option<Instant>,
     quiet: bool,
-}
-
-struct Served {
-    consumer: Consumer,
-    mailbox: Arc<Mailbox<Delivery>>,
-    watermark: Arc<Watermark>,
-    /// The lane that was visited last.
-    lane: Option<Arc<Lane>>,
-    /// Takes nothing more.
-    paused: bool,
-    /// Why nothing could be taken last time. Nobody rings for that: it is tried again each second.
-    fault: Option<String>,
 }
 
 struct Waiting {
@@ -133,11 +120,25 @@ impl InletHandle {
         self.ask(InletRequest::Pause { queue }).await;
     }
 
-    /// Stops serving `queue` into `mailbox`, and finishes what was done of it. Another mailbox may wait for the queue
+    /// Stops serving `queue` into `mailbox`, whose task handles nothing more: waits until what it made of its inputs is
+    /// done, for else they would be taken again, and gives the queue back. Another mailbox may wait for the queue
     /// already: that of the task's successor.
     pub(super) async fn leave(&self, queue: QueueName, mailbox: Arc<Mailbox<Delivery>>) {
+        if tokio::time::timeout(CAUSED, self.ask_to_leave(&queue, &mailbox, false)).await.is_err() {
+            tracing::error!(
+                task = queue.as_str(),
+                "{queue}: what came of its last messages is not handled within {} s; it is given up here, and they are \
+                 handled again",
+                CAUSED.as_secs()
+            );
+            self.ask_to_leave(&queue, &mailbox, true).await;
+        }
+    }
+
+    async fn ask_to_leave(&self, queue: &QueueName, mailbox: &Arc<Mailbox<Delivery>>, at_once: bool) {
         let (left, done) = oneshot::channel();
-        self.ask(InletRequest::Leave { queue, mailbox, left }).await;
+        let (queue, mailbox) = (queue.clone(), mailbox.clone());
+        self.ask(InletRequest::Leave { queue, mailbox, at_once, left }).await;
         done.await.unwrap_or_default();
     }
 
@@ -200,26 +201,31 @@ impl Inlet {
             InletRequest::Pause { queue } => {
                 self.waiting.remove(&queue);
                 if let Some(served) = self.served.get_mut(&queue) {
-                    served.paused = true;
+                    served.pause();
                 }
             }
-            InletRequest::Leave { queue, mailbox, left } => {
-                self.leave(&queue, &mailbox);
-                // Whoever waited may have gone; the queue is left all the same.
-                left.send(()).unwrap_or_default();
-            }
+            InletRequest::Leave { queue, mailbox, at_once, left } => self.leave(&queue, &mailbox, at_once, left),
             InletRequest::Quiesce => self.quiet = true,
             InletRequest::Stop { .. } => unreachable!("handled where the loop can end"),
         }
     }
 
-    fn leave(&mut self, queue: &QueueName, mailbox: &Arc<Mailbox<Delivery>>) {
+    fn leave(&mut self, queue: &QueueName, mailbox: &Arc<Mailbox<Delivery>>, at_once: bool, left: oneshot::Sender<()>) {
         if self.waiting.get(queue).is_some_and(|waiting| Arc::ptr_eq(&waiting.mailbox, mailbox)) {
             self.waiting.remove(queue);
         }
-        if let Some(served) = self.served.get_mut(queue).filter(|served| Arc::ptr_eq(&served.mailbox, mailbox)) {
-            served.finish();
-            self.served.remove(queue);
+        if let Some(served) = self.served.get_mut(queue).filter(|served| served.fills(mailbox)) {
+            served.leave(left);
+            self.give_back_if_done(queue, at_once);
+        }
+    }
+
+    /// Gives a queue back that is to be left, once nothing of it is under way; who waited for that is told.
+    fn give_back_if_done(&mut self, queue: &QueueName, at_once: bool) {
+        if self.served.get(queue).is_some_and(|served| at_once || served.is_done()) {
+            if let Some(mut served) = self.served.remove(queue) {
+                served.finish();
+            }
             // Its successor need not wait for the next look.
             self.open(queue);
         }
@@ -233,11 +239,9 @@ impl Inlet {
             Reader { bell: self.bell.clone(), waker: Some(waker.clone()), description: self.description.clone() };
         match self.office.transit.consumer(queue, Some(&waiting.settings), &reader) {
             Ok(consumer) => {
-                let watermark = Arc::new(Watermark::new(WINDOW / 2, waker));
                 let mailbox = waiting.mailbox.clone();
                 self.waiting.remove(queue);
-                let served = Served { consumer, mailbox, watermark, lane: None, paused: false, fault: None };
-                self.served.insert(queue.clone(), Box::new(served));
+                self.served.insert(queue.clone(), Box::new(Served::new(consumer, mailbox, waker)));
                 self.visit(queue);
             }
             Err(error) => {
@@ -284,101 +288,7 @@ impl Inlet {
     fn visit(&mut self, queue: &QueueName) {
         if let Some(served) = self.served.get_mut(queue) {
             served.visit(&self.office, self.quiet);
-        }
-    }
-}
-
-impl Served {
-    /// Publishes what was finished, and hands out more as far as the window allows. Afterwards either a ring or the
-    /// watermark brings it back.
-    fn visit(&mut self, office: &Office, quiet: bool) {
-        self.finish();
-        let mut taken = Vec::new();
-        while !quiet && !self.paused && self.watermark.open() < WINDOW {
-            match self.consumer.take(&mut taken) {
-                Ok(0) => {
-                    self.fault = None;
-                    if self.consumer.prepare_sleep() {
-                        return;
-                    }
-                }
-                Ok(_) => {
-                    self.fault = None;
-                    self.hand_out(&mut taken, office);
-                }
-                Err(error) => return self.put_off(&error),
-            }
-        }
-    }
-
-    fn hand_out(&mut self, taken: &mut Vec<Taken>, office: &Office) {
-        for taken in taken.drain(..) {
-            let lane = self.lane(taken.lane);
-            let token = self.watermark.begin(lane, taken.end, taken.count);
-            match Message::from_encoded(taken.stamp, taken.body) {
-                Ok(message) if taken.poison => {
-                    let queue = self.consumer.queue().as_str();
-                    let reason = dead::poison();
-                    tracing::error!(task = queue, "{queue}: a message goes to `dead`: {reason}");
-                    dead::bury(office, &message, queue, &reason);
-                    token.done();
-                }
-                Ok(message) => {
-                    let delivery = Delivery { message, origin: Some(Origin::Input(token)) };
-                    if self.mailbox.push_unbounded(delivery).is_err() {
-                        // The task is leaving: the input stays unfinished and is handed out at the next start.
-                        tracing::debug!("queue {}: its task has ended", self.consumer.queue());
-                    }
-                }
-                Err(error) => {
-                    let queue = self.consumer.queue().as_str();
-                    tracing::error!("queue {queue} held a message that cannot be read: {error}");
-                    dead::bury(office, &Message::new(crate::value::Map::new()), queue, &error.to_string());
-                    token.done();
-                }
-            }
-        }
-    }
-
-    fn lane(&mut self, id: LaneId) -> Arc<Lane> {
-        if let Some(lane) = self.lane.as_ref().filter(|lane| lane.id() == id) {
-            return lane.clone();
-        }
-        let under_way = self.consumer.under_way(id).expect("an input was taken from this lane");
-        self.lane.insert(self.watermark.lane(under_way)).clone()
-    }
-
-    /// What cannot be taken now is reported once, and tried again.
-    fn put_off(&mut self, error: &Error) {
-        let text = error.to_string();
-        if self.fault.as_ref() != Some(&text) {
-            tracing::error!("{text}");
-            self.fault = Some(text);
-        }
-    }
-
-    fn finish(&mut self) {
-        for finished in self.watermark.finished() {
-            self.consumer.finish(finished.lane, finished.position, finished.count);
-        }
-    }
-
-    /// Once a second: are the files still the ones that the path names, and did something happen to the queue?
-    fn look_after(&mut self, office: &Office, quiet: bool) {
-        // What is done is finished now and then also while something else takes long.
-        self.finish();
-        match self.consumer.check_replaced() {
-            Ok(false) if self.fault.is_some() => self.visit(office, quiet),
-            // Nobody rings for files that nobody finds any more: this visit goes on with the new ones.
-            Ok(true) => self.visit(office, quiet),
-            Ok(false) => {}
-            Err(error) => tracing::error!("{error}"),
-        }
-        if let Err(error) = self.consumer.tidy() {
-            tracing::error!("{error}");
-        }
-        for incident in self.consumer.incidents() {
-            tracing::error!("{incident}");
+            self.give_back_if_done(queue, false);
         }
     }
 }

@@ -50,6 +50,7 @@ mod registry;
 mod saving;
 mod seat;
 mod sent;
+mod served;
 mod service;
 mod settle;
 mod shell;
@@ -58,6 +59,7 @@ mod timers;
 mod waits;
 mod watch;
 mod watermark;
+mod work;
 
 pub use control::{ControlInbox, ControlMessage};
 pub use dead::{DEAD, WHY};

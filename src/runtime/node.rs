@@ -217,17 +217,13 @@ impl Node {
         }
         let mut busy = Vec::new();
         for mut leaver in leaving {
-            if tokio::time::timeout_at(deadline, leaver.ended()).await.is_ok() {
-                leaver.leave_queue().await;
+            if tokio::time::timeout_at(deadline, leaver.leave()).await.is_ok() {
                 continue;
             }
             // A full queue holds up the task that leaves, and nobody else.
             tracing::error!("{0} was told to end and is still busy; it ends when it can", leaver.name);
             busy.push(leaver.name.clone());
-            self.lingering.spawn(async move {
-                leaver.ended().await;
-                leaver.leave_queue().await;
-            });
+            self.lingering.spawn(async move { leaver.leave().await });
         }
         busy
     }
@@ -284,7 +280,7 @@ impl Node {
             // Each gets a moment even after the deadline: it may be just about to save.
             let until = deadline.max(Instant::now() + Duration::from_millis(100));
             match tokio::time::timeout_at(until, actor.join()).await {
-                Ok(ended) => orderly &= ended == super::shell::Ended::Orderly,
+                Ok(ended) => orderly &= ended == super::work::Ended::Orderly,
                 Err(_) => {
                     tracing::error!("{name} did not end within {} s and is given up", patience.as_secs());
                     actor.abort();

@@ -5,7 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::actor;
-use super::shell::{Ended, Shell};
+use super::shell::Shell;
+use super::work::Ended;
 use crate::config::{self, PathFault};
 use crate::name::TaskName;
 use crate::sdk::Task;

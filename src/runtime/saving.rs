@@ -1,5 +1,6 @@
 //! How a stateful task is opened, saved and closed.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use super::handle::Order;
 use super::office::AppendRefusal;
 use super::outbox::Appended;
 use super::patience::Patience;
-use super::shell::{Ended, Shell, Source};
+use super::shell::{Shell, Source};
+use super::work::Ended;
 use crate::message::Message;
 use crate::sdk::CommitRequest;
 use crate::store::{Record, StoreError};
@@ -257,12 +259,12 @@ impl Shell {
         let queue = self.setup.name.queue();
         // Senders wait meanwhile, so that what they send next comes behind it.
         neighbour.mailbox.refuse();
-        loop {
-            self.post.send_on(&queue, std::mem::take(&mut left)).await;
-            if !neighbour.mailbox.take(&mut left) {
-                break;
-            }
-        }
+        let mut waiting = VecDeque::new();
+        neighbour.mailbox.take(&mut waiting);
+        left.extend(waiting);
+        // Before anything is waited for: only who reads the queue next makes room in it.
+        left.retain(|delivery| !delivery.abandon());
+        self.post.send_on(&queue, left).await;
         self.setup.office.leave(&neighbour);
         Ended::Orderly
     }

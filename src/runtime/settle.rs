@@ -8,7 +8,8 @@ use super::actor::Outcome;
 use super::dead;
 use super::delivery::{Course, Origin};
 use super::durable::Place;
-use super::shell::{Input, Shell, Source};
+use super::shell::{Shell, Source};
+use super::work::Input;
 use crate::message::Message;
 use crate::sdk::Core;
 

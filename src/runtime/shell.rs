@@ -15,7 +15,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::commit::Safe;
 use super::dead;
 use super::delivery::{Delivery, Origin};
 use super::durable::{Durable, Place};
@@ -25,10 +24,10 @@ use super::post::Post;
 use super::timers::Timers;
 use super::waits::OutputWaits;
 use super::watch::Turn;
+use super::work::{Event, Input, Work};
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::name::TaskName;
-use crate::store::StoreError;
 use crate::value::Map;
 
 /// How often it looks for room where it found none: short against what a person notices, long against a message.
@@ -72,39 +71,6 @@ pub(super) enum Source {
     Mailbox(Arc<Neighbour>, VecDeque<Delivery>),
     /// A stateful task's queue and records; nothing until it is opened.
     Durable(Option<Box<Durable>>),
-}
-
-/// What an actor does next.
-pub(super) enum Work {
-    Message(Input),
-    Tick(String),
-    Commit,
-    Configure(Arc<Map>),
-    Stop,
-}
-
-/// A message to handle, and where it came from.
-pub(super) struct Input {
-    pub(super) message: Message,
-    pub(super) origin: Option<Origin>,
-    pub(super) place: Option<Place>,
-}
-
-/// What an actor waited for.
-pub(super) enum Event {
-    Order(Option<Order>),
-    Written(Result<Safe, StoreError>),
-    Input,
-    Deadline,
-}
-
-/// How an actor ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// As it was told; all it had is safe.
-    Orderly,
-    /// With a fault that was reported.
-    Failed,
 }
 
 impl Shell {
@@ -388,7 +354,8 @@ impl Shell {
 impl Drop for Shell {
     /// However an actor ends, nobody waits for room in its mailbox any more: its messages go to its queue.
     fn drop(&mut self) {
-        if let Source::Mailbox(neighbour, _) = &self.source {
+        if let Source::Mailbox(neighbour, batch) = &self.source {
+            batch.iter().for_each(Delivery::leave_behind);
             self.setup.office.leave(neighbour);
         }
     }
