@@ -22,7 +22,7 @@ use crate::restart::Decision;
 /// How long a keeper that was asked for may take to be there: thousands of times what it needs.
 const START: Duration = Duration::from_secs(10);
 /// How long an orderly end may take before it is forced: the keeper's own 2 s of grace, and as long for its kills.
-const END: Duration = Duration::from_secs(4);
+pub(super) const END: Duration = Duration::from_secs(4);
 
 /// What is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
