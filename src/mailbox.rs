@@ -21,7 +21,7 @@ pub struct Mailbox<T> {
     inner: Mutex<Inner<T>>,
     /// Rung when an item meets an empty mailbox.
     filled: Notify,
-    /// Rung when the receiver has emptied it.
+    /// Rung when the receiver has emptied it, and when it begins to refuse.
     emptied: Notify,
 }
 
@@ -138,6 +138,21 @@ impl<T> Mailbox<T> {
     /// sends goes there after it.
     pub fn refuse(&self) {
         self.lock().refusing = true;
+        self.emptied.notify_waiters();
+    }
+
+    /// Waits until it refuses, or is closed: its receiver handles nothing more.
+    pub async fn refused(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.emptied.notified());
+            // Registered before the look, as above.
+            changed.as_mut().enable();
+            let refuses = |inner: &Inner<T>| inner.refusing || inner.closed;
+            if refuses(&self.lock()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// From now on nothing can be pushed; returns what waited.

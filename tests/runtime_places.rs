@@ -102,3 +102,40 @@ async fn a_copy_handles_messages_and_is_neither_started_nor_ticked_nor_served() 
     world.stop().await;
     assert_eq!(world::recorded("copy", "stops of Shy"), [0_i64; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_task_has_caused_before_it_moves_is_not_caused_again() {
+    let mut world = World::new("caused").await;
+    let routes = "(match: (source: \"T\"), forwards: [(qname: \"Slow\")])";
+    world.apply(0, &[("T", Home), ("Slow", Home)], routes).await;
+    world.append("T", "outside", 200);
+    while world.heard("outside by T").len() < 10 {
+        world.something().await;
+    }
+    // What T has sent on waits before Slow.
+    world.apply(0, &[("Slow", Home)], routes).await;
+    world.apply(1, &[("T", Home)], routes).await;
+    world.until_finished("T").await;
+    world.until_finished("Slow").await;
+    let heard = world.heard("outside by T");
+    assert_eq!(heard.len(), 200, "{heard:?}");
+    each_once_and_in_order("outside by T", &heard, 0);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_task_with_a_full_queue_can_move() {
+    let mut world = World::new("full").await;
+    world.queue("queue: (max_messages: 10)");
+    let routes = "(match: (source: \"SourceA\"), forwards: [(qname: \"Slow\")])";
+    world.apply(0, &[("SourceA", Home), ("Slow", Home)], routes).await;
+    while world.heard("SourceA").len() < 50 {
+        world.something().await;
+    }
+    world.apply(0, &[("SourceA", Home)], routes).await;
+    world.apply(1, &[("Slow", Home)], routes).await;
+    world.quiet();
+    world.until_heard("SourceA").await;
+    each_once_and_in_order("SourceA", &world.heard("SourceA"), 0);
+    world.stop().await;
+}

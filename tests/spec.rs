@@ -22,6 +22,8 @@ mod externals;
 mod failures;
 #[path = "spec/flips.rs"]
 mod flips;
+#[path = "spec/handovers.rs"]
+mod handovers;
 #[path = "spec/harness.rs"]
 mod harness;
 #[path = "spec/lines.rs"]

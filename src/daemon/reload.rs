@@ -54,6 +54,8 @@ pub(super) struct Daemon {
     pub(super) gone: BTreeSet<TaskName>,
     /// Tasks whose queues nobody reads, as far as their queues were told.
     pub(super) unread: BTreeSet<TaskName>,
+    /// A config that the disk did not take, until it does: what every process should run by, and where it stands.
+    owed: Option<(Overlay, Option<Document>)>,
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
 }
@@ -87,6 +89,7 @@ impl Daemon {
             on_their_way: BTreeSet::new(),
             gone: BTreeSet::new(),
             unread: BTreeSet::new(),
+            owed: None,
             missing: BTreeMap::new(),
         }
     }
@@ -115,6 +118,7 @@ impl Daemon {
         if self.file.as_ref().is_some_and(ConfigFile::has_changed) {
             self.reload().await;
         }
+        self.try_again().await;
         let called = self.called_tasks();
         if !called.is_subset(&self.called) {
             self.called.extend(called);
@@ -140,10 +144,32 @@ impl Daemon {
     }
 
     async fn say(&mut self, overlay: Overlay, document: Option<Document>) {
+        let owed = (overlay.clone(), document.clone());
         match self.try_apply(overlay, document).await {
-            Ok(plan) if plan.is_empty() => {}
-            Ok(plan) => tracing::info!("the changed config is applied: {plan}"),
-            Err(error) => refused(&error),
+            Ok(plan) => self.applied(&plan),
+            Err(error) => {
+                refused(&error);
+                // A task that moves may be nowhere now: it stays there no longer than the disk refuses.
+                if matches!(error, DaemonError::RunningConf(_)) {
+                    self.owed = Some(owed);
+                }
+            }
+        }
+    }
+
+    fn applied(&mut self, plan: &Plan) {
+        self.owed = None;
+        if !plan.is_empty() {
+            tracing::info!("the changed config is applied: {plan}");
+        }
+    }
+
+    /// Tries again what the disk did not take; that was said.
+    async fn try_again(&mut self) {
+        let Some((overlay, document)) = self.owed.clone() else { return };
+        match self.try_apply(overlay, document).await {
+            Ok(plan) => self.applied(&plan),
+            Err(error) => tracing::debug!("the changed config is still refused: {error}"),
         }
     }
 

@@ -22,10 +22,22 @@ pub fn is_no_keeper(record: &HostRecord) -> bool {
 #[must_use]
 pub fn is_no_host(record: &HostRecord) -> bool {
     let pid = record.host.pid;
-    // One that has ended, or a thread of the kernel, has no environment.
-    let other = environment(pid).is_ok_and(|bytes| !bytes.is_empty() && !has_mark(&bytes, &record.nonce));
-    // Until its program begins it is a copy of its keeper.
-    other && !has_title(pid).unwrap_or(true)
+    is_another(record, || has_title(pid), || environment(pid).unwrap_or_default())
+}
+
+/// Until its program begins it is a copy of its keeper; the title is looked at first, so that whoever shows none has
+/// the environment of its own program.
+fn is_another(
+    record: &HostRecord,
+    title: impl FnOnce() -> Option<bool>,
+    environment: impl FnOnce() -> Vec<u8>,
+) -> bool {
+    if title().unwrap_or(true) {
+        return false;
+    }
+    let environment = environment();
+    // One that has ended, or a thread of the kernel, has none.
+    !environment.is_empty() && !has_mark(&environment, &record.nonce)
 }
 
 /// Whether it shows the title of a keeper, or of the spawner where the kernel lets nobody change it; none where it
@@ -55,22 +67,41 @@ mod tests {
         child
     }
 
+    fn record(process: ProcessRef, nonce: Nonce) -> HostRecord {
+        HostRecord {
+            boot: BootId::current().unwrap(),
+            pid_namespace: 1,
+            keeper: process,
+            host: process,
+            nonce,
+            started_unix_ms: 1,
+            starts: 1,
+            program: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_host_whose_program_begins_between_two_looks_at_it_is_no_stranger() {
+        let record = record(ProcessRef { pid: 1, start_ticks: 1 }, Nonce::fresh().unwrap());
+        let mark = format!("{NONCE_VARIABLE}={}", record.nonce);
+        // The first look meets the copy of the keeper, the next one the program.
+        let begun = std::cell::Cell::new(false);
+        let title = || Some(!begun.replace(true));
+        let environment = || if begun.replace(true) { mark.clone().into_bytes() } else { vec![0] };
+        assert!(!is_another(&record, title, environment));
+    }
+
     #[test]
     fn a_process_without_the_mark_is_no_host_and_one_without_the_title_no_keeper() {
         let nonce = Nonce::fresh().unwrap();
         let mut children = [shell(&nonce), shell(&Nonce::fresh().unwrap())];
         for (child, is_other) in children.iter().zip([false, true]) {
             let process = ProcessRef { pid: child.id(), start_ticks: 1 };
-            let record = HostRecord {
-                boot: BootId::current().unwrap(),
-                pid_namespace: 1,
-                keeper: process,
-                host: process,
-                nonce,
-                started_unix_ms: 1,
-                starts: 1,
-                program: String::new(),
-            };
+            // The kernel lets us go on before it has laid out what the new program shows.
+            while has_title(process.pid).is_none() || environment(process.pid).unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            let record = record(process, nonce);
             assert_eq!((is_no_host(&record), is_no_keeper(&record)), (is_other, true));
         }
         for child in &mut children {

@@ -45,6 +45,20 @@ impl Course {
     }
 }
 
+impl Delivery {
+    /// Whether this is an input of the task's own queue; it is left there then, for whoever consumes it next.
+    pub(super) fn abandon(&self) -> bool {
+        let Some(Origin::Input(token)) = &self.origin else { return false };
+        token.abandon();
+        true
+    }
+
+    /// Nobody handles it here.
+    pub(super) fn leave_behind(&self) {
+        self.abandon();
+    }
+}
+
 impl Origin {
     /// The copy has been handled, and what came of it is on its way.
     pub(super) fn done(self) {

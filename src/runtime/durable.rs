@@ -19,7 +19,6 @@ use super::office::Office;
 use super::outbox::Appended;
 use super::sent::Sent;
 use super::work::Event;
-
 use crate::message::Message;
 use crate::name::{LaneName, TaskName};
 use crate::process::{FileError, OwnerLock};

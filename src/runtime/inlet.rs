@@ -1,7 +1,7 @@
 //! Brings what lies in the transit queues of stateless tasks into their mailboxes.
 //!
-//! One actor serves all such queues of a process. Of each queue at most a window of inputs are under way, so a slow
-//! task holds up its own queue and no other. An input is finished in its queue when all that was made of it is done
+//! One actor serves all such queues of a process. Of each queue a bounded number of inputs is under way (`served`), so
+//! a slow task holds up its own queue and no other. An input is finished in its queue when all that was made of it is done
 //! (`watermark`).
 
 mod served;
@@ -23,6 +23,9 @@ use crate::transit::{Bell, Error, Reader, Settings};
 
 use served::Served;
 
+/// How long a queue is kept for what came of its inputs to be handled in this process. Whoever takes it over waits
+/// meanwhile, and loses nothing; only a task that is stuck takes as long.
+const CAUSED: Duration = Duration::from_secs(10);
 /// How many queues it looks after each second. Two calls into the kernel each: ten thousand idle queues cost nothing
 /// that shows, and some hundred are looked after every second.
 const LOOKS: usize = 256;
@@ -35,7 +38,7 @@ pub(super) struct InletHandle(mpsc::Sender<InletRequest>);
 enum InletRequest {
     Serve { queue: QueueName, service: Service },
     Pause { queue: QueueName },
-    Leave { queue: QueueName, mailbox: Arc<Mailbox<Delivery>>, left: oneshot::Sender<()> },
+    Leave { queue: QueueName, mailbox: Arc<Mailbox<Delivery>>, at_once: bool, left: oneshot::Sender<()> },
     Quiesce,
     Stop { stopped: oneshot::Sender<()> },
 }
@@ -130,11 +133,25 @@ impl InletHandle {
         self.ask(InletRequest::Pause { queue }).await;
     }
 
-    /// Stops serving `queue` into `mailbox`, and finishes what was done of it. Another mailbox may wait for the queue
+    /// Stops serving `queue` into `mailbox`, whose task handles nothing more: waits until what it made of its inputs is
+    /// done, for else they would be taken again, and gives the queue back. Another mailbox may wait for the queue
     /// already: that of the task's successor.
     pub(super) async fn leave(&self, queue: QueueName, mailbox: Arc<Mailbox<Delivery>>) {
+        if tokio::time::timeout(CAUSED, self.ask_to_leave(&queue, &mailbox, false)).await.is_err() {
+            tracing::error!(
+                task = queue.as_str(),
+                "{queue}: what came of its last messages is not handled within {} s; it is given up here, and they are \
+                 handled again",
+                CAUSED.as_secs()
+            );
+            self.ask_to_leave(&queue, &mailbox, true).await;
+        }
+    }
+
+    async fn ask_to_leave(&self, queue: &QueueName, mailbox: &Arc<Mailbox<Delivery>>, at_once: bool) {
         let (left, done) = oneshot::channel();
-        self.ask(InletRequest::Leave { queue, mailbox, left }).await;
+        let (queue, mailbox) = (queue.clone(), mailbox.clone());
+        self.ask(InletRequest::Leave { queue, mailbox, at_once, left }).await;
         done.await.unwrap_or_default();
     }
 
@@ -192,24 +209,28 @@ impl Inlet {
                     served.pause();
                 }
             }
-            InletRequest::Leave { queue, mailbox, left } => {
-                self.leave(&queue, &mailbox);
-                // Whoever waited may have gone; the queue is left all the same.
-                left.send(()).unwrap_or_default();
-            }
+            InletRequest::Leave { queue, mailbox, at_once, left } => self.leave(&queue, &mailbox, at_once, left),
             InletRequest::Quiesce => self.quiet = true,
             InletRequest::Stop { .. } => unreachable!("handled where the loop can end"),
         }
     }
 
-    fn leave(&mut self, queue: &QueueName, mailbox: &Arc<Mailbox<Delivery>>) {
+    fn leave(&mut self, queue: &QueueName, mailbox: &Arc<Mailbox<Delivery>>, at_once: bool, left: oneshot::Sender<()>) {
         if self.waiting.get(queue).is_some_and(|waiting| Arc::ptr_eq(&waiting.service.mailbox, mailbox)) {
             self.waiting.remove(queue);
         }
-        if let Some(served) = self.served.get_mut(queue).filter(|served| Arc::ptr_eq(&served.service.mailbox, mailbox))
-        {
-            served.finish();
-            self.served.remove(queue);
+        if let Some(served) = self.served.get_mut(queue).filter(|served| served.fills(mailbox)) {
+            served.leave(left);
+            self.give_back_if_done(queue, at_once);
+        }
+    }
+
+    /// Gives a queue back that is to be left, once nothing of it is under way; who waited for that is told.
+    fn give_back_if_done(&mut self, queue: &QueueName, at_once: bool) {
+        if self.served.get(queue).is_some_and(|served| at_once || served.is_done()) {
+            if let Some(mut served) = self.served.remove(queue) {
+                served.finish();
+            }
             // Its successor need not wait for the next look.
             self.open(queue);
         }
@@ -272,6 +293,7 @@ impl Inlet {
     fn visit(&mut self, queue: &QueueName) {
         if let Some(served) = self.served.get_mut(queue) {
             served.visit(&self.office, self.quiet);
+            self.give_back_if_done(queue, false);
         }
     }
 }

@@ -19,17 +19,27 @@ pub(super) struct Leaver {
 }
 
 impl Leaver {
+    /// Waits until it handles nothing more, gives back its queue, and waits for its end. May be dropped, and called
+    /// again.
+    ///
+    /// The queue goes first: what the actor puts there before it ends may need the room that its next reader makes.
+    pub(super) async fn leave(&mut self) {
+        if let Some(mailbox) = self.served.clone() {
+            tokio::select! {
+                () = mailbox.refused() => {}
+                () = self.ended() => {}
+            }
+            self.inlet.leave(self.name.queue(), mailbox).await;
+            self.served = None;
+        }
+        self.ended().await;
+    }
+
     /// Waits for the end of the actor.
-    pub(super) async fn ended(&mut self) {
+    async fn ended(&mut self) {
         if let Some(actor) = &mut self.actor {
             actor.join().await;
         }
-    }
-
-    /// Finishes in the queue what was done of it, and gives it back.
-    pub(super) async fn leave_queue(self) {
-        if let Some(mailbox) = self.served {
-            self.inlet.leave(self.name.queue(), mailbox).await;
-        }
+        self.actor = None;
     }
 }

@@ -261,17 +261,13 @@ impl Node {
         }
         let mut busy = Vec::new();
         for mut leaver in leaving {
-            if tokio::time::timeout_at(deadline, leaver.ended()).await.is_ok() {
-                leaver.leave_queue().await;
+            if tokio::time::timeout_at(deadline, leaver.leave()).await.is_ok() {
                 continue;
             }
             // A full queue holds up the task that leaves, and nobody else.
             tracing::error!("{0} was told to end and is still busy; it ends when it can", leaver.name);
             busy.push(leaver.name.clone());
-            self.lingering.spawn(async move {
-                leaver.ended().await;
-                leaver.leave_queue().await;
-            });
+            self.lingering.spawn(async move { leaver.leave().await });
         }
         busy
     }

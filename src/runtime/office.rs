@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use super::delivery::Delivery;
 use super::neighbour::Neighbour;
 use super::process_lane::{ProcessLane, ProcessLanes, Way};
 use super::switchboard::Switchboard;
@@ -116,7 +117,7 @@ impl Office {
                 lane.leave(neighbour);
             }
         }
-        neighbour.mailbox.close();
+        neighbour.mailbox.close().iter().for_each(Delivery::leave_behind);
     }
 
     /// Appends as [`Office::append`] does, waiting where there is no room.

@@ -197,7 +197,7 @@ impl Post {
     }
 
     /// Copies that a task had not handled when it left go on to its queue, before all that is sent there from now on.
-    /// What it took from that queue is still there. What does not get there before the process ends is handed out
+    /// What it took from that queue is not among them. What does not get there before the process ends is handed out
     /// again at the next start, unless it lived in memory alone: that is said.
     pub(super) async fn send_on(&mut self, queue: &QueueName, left: VecDeque<Delivery>) {
         for Delivery { message, origin } in left {

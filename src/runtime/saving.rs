@@ -1,5 +1,6 @@
 //! How a stateful task is opened, saved and closed.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -267,12 +268,12 @@ impl Shell {
         // Senders wait meanwhile, so that what they send next comes behind it.
         neighbour.mailbox.refuse();
         failpoint!("release.mailbox_closed");
-        loop {
-            self.post.send_on(&queue, std::mem::take(&mut left)).await;
-            if !neighbour.mailbox.take(&mut left) {
-                break;
-            }
-        }
+        let mut waiting = VecDeque::new();
+        neighbour.mailbox.take(&mut waiting);
+        left.extend(waiting);
+        // Before anything is waited for: only who reads the queue next makes room in it.
+        left.retain(|delivery| !delivery.abandon());
+        self.post.send_on(&queue, left).await;
         failpoint!("release.mailbox_sent_on");
         self.setup.office.leave(&neighbour);
         Ended::Orderly

@@ -354,7 +354,8 @@ impl Shell {
 impl Drop for Shell {
     /// However an actor ends, nobody waits for room in its mailbox any more: its messages go to its queue.
     fn drop(&mut self) {
-        if let Source::Mailbox(neighbour, _) = &self.source {
+        if let Source::Mailbox(neighbour, batch) = &self.source {
+            batch.iter().for_each(Delivery::leave_behind);
             self.setup.office.leave(neighbour);
         }
     }

@@ -71,6 +71,14 @@ impl Watermark {
         token
     }
 
+    /// One input less is under way.
+    fn less(&self) {
+        let left = self.open.fetch_sub(1, Ordering::Release) - 1;
+        if left == self.low || left == 0 {
+            (self.wake)();
+        }
+    }
+
     /// How many inputs are under way.
     pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
@@ -121,10 +129,14 @@ impl Token {
         if self.copies.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(watermark) = self.lane.watermark.upgrade()
         {
-            let left = watermark.open.fetch_sub(1, Ordering::Release) - 1;
-            if left == watermark.low || left == 0 {
-                (watermark.wake)();
-            }
+            watermark.less();
+        }
+    }
+
+    /// Nobody here will handle this input: it stays unfinished, and whoever consumes the queue next takes it.
+    pub(super) fn abandon(&self) {
+        if let Some(watermark) = self.lane.watermark.upgrade() {
+            watermark.less();
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::life::{self, Phase};
@@ -11,12 +12,6 @@ use crate::process::{
     EndRecord, GRACE, HostFiles, How, Intent, ProcessRef, end_marked, read_record, settle_unseen_end, write_record,
 };
 use crate::restart::{End, decide};
-
-/// How long until a start is tried again that something else of that name stands in the way of.
-const REFUSED: Duration = Duration::from_secs(5);
-/// How long after our beginning an end that was asked for may be one that an earlier daemon has asked for: as long as
-/// an orderly end takes.
-const EARLIER: Duration = life::END;
 
 impl Watcher {
     pub(super) fn files(&self) -> HostFiles {
@@ -38,16 +33,35 @@ impl Watcher {
     }
 
     /// Finds out how it ended, and what its policy says.
-    pub(super) fn judge(&mut self) {
+    pub(super) async fn judge(&mut self) {
         match self.end_on_record() {
-            // An earlier daemon asked for it and did not live to see it. What is wanted now begins anew.
-            Some(end) if end.asked && self.begun.elapsed() < EARLIER => self.phase = Phase::Gone,
+            // Not by this daemon, nor against what it wants.
+            Some(end) if end.asked && self.wished.is_some_and(|since| since.elapsed() < life::END) => {
+                tracing::info!(
+                    task = self.name.as_str(),
+                    "{}: its process has ended, as it was asked before this daemon came; it is started again",
+                    self.name
+                );
+                self.phase = Phase::Gone;
+            }
             // Its keeper saw it, wrote it down and has counted it.
             Some(end) => {
                 self.error(&format!("its process has ended: {}", end.how));
                 self.decide(&end);
             }
-            None => self.settle(self.sight.record().map(|record| record.host), How::Unseen),
+            None => {
+                self.end_rest().await;
+                self.settle(self.sight.record().map(|record| record.host), How::Unseen);
+            }
+        }
+    }
+
+    /// Ends what a host has left whose keeper is gone, as that would have done before anything follows.
+    async fn end_rest(&self) {
+        if let Some(ending) = self.end_all_marked(GRACE)
+            && let Err(error) = ending.await
+        {
+            self.error(&format!("what it has left is not ended: {error}"));
         }
     }
 
@@ -91,7 +105,7 @@ impl Watcher {
         let asked = match (self.sight.keeper(), self.sight.host()) {
             (Some(keeper), _) => keeper.signal(Signal::SIGTERM).map(drop),
             (None, Some(_)) => {
-                self.end_all_marked(GRACE);
+                drop(self.end_all_marked(GRACE));
                 Ok(())
             }
             (None, None) => Ok(()),
@@ -107,18 +121,18 @@ impl Watcher {
         if let Some(Err(error)) = self.sight.keeper().map(|keeper| keeper.signal(Signal::SIGKILL)) {
             self.error(&format!("its keeper cannot be killed: {error}"));
         }
-        self.end_all_marked(Duration::ZERO);
+        drop(self.end_all_marked(Duration::ZERO));
     }
 
     /// Ends what the nonce of this start marks, also what has forked itself away; on a thread that may block.
-    fn end_all_marked(&self, grace: Duration) {
-        let Some(nonce) = self.sight.record().map(|record| record.nonce) else { return };
+    fn end_all_marked(&self, grace: Duration) -> Option<JoinHandle<()>> {
+        let nonce = self.sight.record().map(|record| record.nonce)?;
         let name = self.name.clone();
-        tokio::task::spawn_blocking(move || match end_marked(&nonce, grace) {
+        Some(tokio::task::spawn_blocking(move || match end_marked(&nonce, grace) {
             Ok(ended) if ended.left.is_empty() => {}
             Ok(ended) => tracing::error!(task = name.as_str(), "{name}: {} processes do not end", ended.left.len()),
             Err(error) => tracing::error!(task = name.as_str(), "{name}: {error}"),
-        });
+        }))
     }
 
     /// Says that it is parked, or no longer.

@@ -17,6 +17,8 @@ use crate::process::FileError;
 const LOG_BYTES: u64 = 10 << 20;
 /// How much is read at once.
 const CHUNK: usize = 64 << 10;
+/// How much is shown at once: a host that prints faster than the terminal takes it must not keep its watcher for itself.
+const PORTION: usize = 16 * CHUNK;
 /// What is longer without a newline is shown as it is.
 const LINE_BYTES: usize = 64 << 10;
 
@@ -27,6 +29,15 @@ pub(super) struct Log {
     old: Option<Reading>,
     current: Option<Reading>,
     partial: Vec<u8>,
+}
+
+/// How much of what was written is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// All, as far as it was there.
+    All,
+    /// A portion; there is more.
+    Part,
 }
 
 struct Reading {
@@ -43,19 +54,23 @@ impl Log {
         Self { path: path.to_owned(), old: None, current, partial: Vec::new() }
     }
 
-    /// Shows what was written since.
+    /// Shows what was written since, or a portion of it.
     ///
     /// # Errors
     /// The terminal or the file refuses.
-    pub(super) fn show(&mut self, terminal: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn show(&mut self, terminal: &mut dyn Write) -> io::Result<Shown> {
+        let mut shown = Shown::All;
         if let Some(old) = &mut self.old {
-            copy(old, &mut self.partial, terminal)?;
+            shown = copy(old, &mut self.partial, terminal)?;
         }
-        self.find();
-        if let Some(current) = &mut self.current {
-            copy(current, &mut self.partial, terminal)?;
+        if shown == Shown::All {
+            self.find();
+            if let Some(current) = &mut self.current {
+                shown = copy(current, &mut self.partial, terminal)?;
+            }
         }
-        terminal.flush()
+        terminal.flush()?;
+        Ok(shown)
     }
 
     /// Looks whether the path names another file now, which somebody made in its place.
@@ -95,7 +110,9 @@ impl Log {
     /// The terminal or the file refuses.
     pub(super) fn reopened(&mut self, terminal: &mut dyn Write) -> io::Result<()> {
         if let Some(mut old) = self.old.take() {
-            copy(&mut old, &mut self.partial, terminal)?;
+            // Its host writes there no more; what others do that it has started is not waited for.
+            let length = old.file.metadata()?.len();
+            while copy(&mut old, &mut self.partial, terminal)? == Shown::Part && old.offset < length {}
         }
         Ok(())
     }
@@ -115,21 +132,21 @@ impl Reading {
     }
 }
 
-/// Shows the whole lines that are new in `reading`.
-fn copy(reading: &mut Reading, partial: &mut Vec<u8>, terminal: &mut dyn Write) -> io::Result<()> {
+/// Shows the whole lines that are new in `reading`, at most a portion.
+fn copy(reading: &mut Reading, partial: &mut Vec<u8>, terminal: &mut dyn Write) -> io::Result<Shown> {
     let length = reading.file.metadata()?.len();
     if length == reading.offset {
-        return Ok(());
+        return Ok(Shown::All);
     }
     if length < reading.offset {
         // Somebody emptied it.
         reading.offset = reading.file.seek(SeekFrom::Start(0))?;
     }
     let mut chunk = vec![0; CHUNK];
-    loop {
+    for _ in 0..PORTION / CHUNK {
         let length = reading.file.read(&mut chunk)?;
         if length == 0 {
-            return Ok(());
+            return Ok(Shown::All);
         }
         reading.offset += length as u64;
         partial.extend_from_slice(&chunk[..length]);
@@ -138,6 +155,7 @@ fn copy(reading: &mut Reading, partial: &mut Vec<u8>, terminal: &mut dyn Write) 
         terminal.write_all(&partial[..shown])?;
         partial.drain(..shown);
     }
+    Ok(Shown::Part)
 }
 
 #[cfg(test)]
@@ -151,7 +169,7 @@ mod tests {
 
     fn shown(log: &mut Log) -> String {
         let mut terminal = Vec::new();
-        log.show(&mut terminal).unwrap();
+        while log.show(&mut terminal).unwrap() == Shown::Part {}
         String::from_utf8(terminal).unwrap()
     }
 
@@ -178,6 +196,23 @@ mod tests {
         assert_eq!(shown(&mut log), "");
         append(&path, "first\n");
         assert_eq!(shown(&mut log), "first\n");
+    }
+
+    #[test]
+    fn a_host_that_prints_much_is_shown_in_portions_and_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("Task.log");
+        let mut log = Log::follow(&path);
+        let text = "a line of 20 letters\n".repeat(100_000);
+        append(&path, &text);
+        let mut terminal = Vec::new();
+        let mut portions = 1;
+        while log.show(&mut terminal).unwrap() == Shown::Part {
+            assert!(terminal.len() <= portions * PORTION + LINE_BYTES);
+            portions += 1;
+        }
+        assert!(portions > 1, "{portions}");
+        assert!(terminal == text.as_bytes());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use super::log::Log;
+use super::log::{Log, Shown};
 use crate::name::TaskName;
 use crate::process::{FileError, HostFiles};
 
@@ -78,10 +78,13 @@ impl LogReader {
         self.bell.notified().await;
     }
 
-    /// Shows what was written since.
+    /// Shows what was written since, or a portion of it; then there is soon more to show.
     pub(super) fn show(&mut self) {
         let shown = self.log.show(&mut std::io::stdout().lock());
-        self.say(shown);
+        if matches!(shown, Ok(Shown::Part)) {
+            self.bell.notify_one();
+        }
+        self.say(shown.map(drop));
     }
 
     /// Renames the file if it has grown large; then its host must open the name anew.

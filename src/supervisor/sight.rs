@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::life::Seen;
 use crate::name::TaskName;
 use crate::process::{
-    HostFiles, HostRecord, Pidfd, ProcessIdentity, RecordError, RecordFault, is_no_host, is_no_keeper, read_record,
+    HostFiles, HostRecord, Pidfd, PidfdError, ProcessIdentity, RecordError, RecordFault, is_no_host, is_no_keeper,
+    read_record,
 };
 
 /// What is seen of one process.
@@ -23,12 +24,24 @@ pub(super) struct Sight {
     fault: Option<String>,
     /// A newer program wrote the record: nothing is decided by what is not understood.
     newer: bool,
+    /// The newest record names processes that could not be looked at: no descriptor was to be had.
+    blind: bool,
+    open: Open,
 }
+
+/// How a handle to a process is opened.
+type Open = fn(&ProcessIdentity) -> Result<Option<Pidfd>, PidfdError>;
 
 impl Sight {
     pub(super) fn new(state_dir: &Path, process: TaskName) -> Self {
         let files = HostFiles::new(state_dir, &process);
-        Self { files, process, record: None, keeper: None, host: None, fault: None, newer: false }
+        let (record, keeper, host, fault) = (None, None, None, None);
+        Self { files, process, record, keeper, host, fault, newer: false, blind: false, open: Pidfd::open }
+    }
+
+    /// Whether nothing may be decided by the last look: what is there could not be seen, and is looked at again.
+    pub(super) fn is_blind(&self) -> bool {
+        self.blind
     }
 
     /// Looks. True beside it: the host is another one than before.
@@ -48,7 +61,7 @@ impl Sight {
         let record = match read_record::<HostRecord>(&self.files.process()) {
             // Where somebody removed the record, what was seen before is still there.
             Ok(None) => {
-                (self.fault, self.newer) = (None, false);
+                (self.fault, self.newer, self.blind) = (None, false, false);
                 return false;
             }
             Ok(record) => record,
@@ -60,13 +73,19 @@ impl Sight {
         if record == self.record {
             return false;
         }
-        (self.fault, self.newer) = (None, false);
         let before = self.record.as_ref().map(|record| record.host);
         if let Some(record) = &record {
-            self.keeper = self.open(&record.keeper_identity());
-            self.host = self.open(&record.host_identity());
+            match self.open_both(record) {
+                Ok(both) => (self.keeper, self.host) = both,
+                Err(error) => {
+                    self.blind = true;
+                    self.say_once(error.to_string());
+                    return false;
+                }
+            }
             self.dismiss_strangers(record);
         }
+        (self.fault, self.newer, self.blind) = (None, false, false);
         self.record = record;
         before != self.record.as_ref().map(|record| record.host)
     }
@@ -105,18 +124,18 @@ impl Sight {
         if self.newer { self.files.process() } else { self.files.failsafe() }
     }
 
-    fn open(&mut self, identity: &ProcessIdentity) -> Option<Pidfd> {
-        Pidfd::open(identity).unwrap_or_else(|error| {
-            tracing::error!(task = self.process.as_str(), "{}: {error}", self.process);
-            None
-        })
+    fn open_both(&self, record: &HostRecord) -> Result<(Option<Pidfd>, Option<Pidfd>), PidfdError> {
+        Ok(((self.open)(&record.keeper_identity())?, (self.open)(&record.host_identity())?))
     }
 
     fn complain(&mut self, error: &RecordError) {
         self.newer = matches!(error, RecordError::Unusable { fault: RecordFault::Newer { .. }, .. });
-        let text = error.to_string();
+        self.say_once(format!("its identity record is not used: {error}"));
+    }
+
+    fn say_once(&mut self, text: String) {
         if self.fault.as_ref() != Some(&text) {
-            tracing::error!(task = self.process.as_str(), "{}: its identity record is not used: {text}", self.process);
+            tracing::error!(task = self.process.as_str(), "{}: {text}", self.process);
             self.fault = Some(text);
         }
     }
@@ -150,5 +169,53 @@ impl Sight {
             () = end(&self.keeper) => {}
             () = end(&self.host) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::process::{NONCE_VARIABLE, Nonce, ProcessRef, write_record};
+
+    static EXHAUSTED: AtomicBool = AtomicBool::new(true);
+
+    fn open(identity: &ProcessIdentity) -> Result<Option<Pidfd>, PidfdError> {
+        if EXHAUSTED.load(Ordering::Relaxed) {
+            let source = io::Error::from_raw_os_error(libc::EMFILE);
+            return Err(PidfdError::Open { pid: identity.pid, source });
+        }
+        Pidfd::open(identity)
+    }
+
+    #[test]
+    fn a_process_that_could_not_be_looked_at_is_not_taken_for_ended_and_is_looked_at_again() {
+        let place = tempfile::tempdir().unwrap();
+        let (name, nonce) = (TaskName::new("Task").unwrap(), Nonce::fresh().unwrap());
+        let mut child = Command::new("sleep").arg("600").env(NONCE_VARIABLE, nonce.to_string()).spawn().unwrap();
+        let host = ProcessIdentity::of(child.id()).unwrap().unwrap();
+        let record = HostRecord {
+            boot: host.boot.clone(),
+            pid_namespace: 1,
+            keeper: ProcessRef { pid: 0, start_ticks: 0 },
+            host: host.reference(),
+            nonce,
+            started_unix_ms: 1,
+            starts: 1,
+            program: String::new(),
+        };
+        write_record(&HostFiles::new(place.path(), &name).process(), &record).unwrap();
+        let mut sight = Sight::new(place.path(), name);
+        sight.open = open;
+        sight.look();
+        assert!(sight.is_blind());
+        EXHAUSTED.store(false, Ordering::Relaxed);
+        let (seen, another) = sight.look();
+        assert!(seen.host && another && !sight.is_blind(), "{seen:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

@@ -82,6 +82,8 @@ pub(super) struct Watcher {
     pub(super) name: TaskName,
     requests: mpsc::Receiver<Request>,
     pub(super) wish: Wish,
+    /// Since when somebody has said what is wanted.
+    pub(super) wished: Option<Instant>,
     pub(super) phase: Phase,
     pub(super) sight: Sight,
     contact: Contact,
@@ -95,8 +97,6 @@ pub(super) struct Watcher {
     configured: Vec<Waiter>,
     when_gone: Vec<oneshot::Sender<()>>,
     pub(super) age: Age,
-    /// When the watch began.
-    pub(super) begun: Instant,
     last_seen: Seen,
 }
 
@@ -113,6 +113,7 @@ impl Watcher {
         Self {
             requests,
             wish: Wish::Unknown,
+            wished: None,
             phase: Phase::Gone,
             sight: Sight::new(&state_dir, name.clone()),
             contact: Contact::new(state_dir.clone(), name.clone()),
@@ -123,7 +124,6 @@ impl Watcher {
             configured: Vec::new(),
             when_gone: Vec::new(),
             age: Age::default(),
-            begun: Instant::now(),
             last_seen: Seen::default(),
             shared,
             name,
@@ -132,21 +132,29 @@ impl Watcher {
 
     /// Runs until the supervisor goes; the process stays as it is.
     pub(super) async fn run(mut self) {
-        self.look();
-        // What ran and ended while nobody watched is judged by its policy before it runs again.
-        if self.sight.record().is_some_and(is_of_this_boot) && !self.end_on_record().is_some_and(|end| end.asked) {
-            self.phase = Phase::Up;
-        }
+        let mut begun = false;
         loop {
             let seen = self.look();
-            self.act(seen).await;
+            if !self.sight.is_blind() {
+                if !std::mem::replace(&mut begun, true) {
+                    self.begin();
+                }
+                self.act(seen).await;
+            }
             match self.wait(seen).await {
                 Event::Request(None) => return,
                 Event::Request(Some(request)) => self.obey(request),
                 Event::Contact(event) => self.heed(event),
-                Event::Log => self.show_log(),
-                Event::Look => {}
+                // Where nobody tells that the log has changed, it is looked at each second.
+                Event::Log | Event::Look => self.show_log(),
             }
+        }
+    }
+
+    /// What ran and ended while nobody watched is judged by its policy before it runs again.
+    fn begin(&mut self) {
+        if self.sight.record().is_some_and(is_of_this_boot) && !self.end_on_record().is_some_and(|end| end.asked) {
+            self.phase = Phase::Up;
         }
     }
 
@@ -171,7 +179,9 @@ impl Watcher {
             let comes_back = self.comes_back(seen);
             self.configured.retain(|waiter| waiter.patience && comes_back);
         }
-        if let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.files()) {
+        if !self.sight.is_blind()
+            && let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.files())
+        {
             outcome.tell(&self.name);
         }
         self.follow_renewal();
@@ -197,7 +207,7 @@ impl Watcher {
         match effect {
             None => {}
             Some(Effect::Start) => self.start().await,
-            Some(Effect::Judge) => self.judge(),
+            Some(Effect::Judge) => self.judge().await,
             Some(Effect::End) => self.end(),
             Some(Effect::Force) => self.force(),
         }
@@ -266,6 +276,7 @@ impl Watcher {
     fn want(&mut self, spec: Option<Spec>) {
         let wish = spec.map_or(Wish::Ended, Wish::Runs);
         let changed = self.wish != wish;
+        self.wished.get_or_insert_with(Instant::now);
         self.wish = wish;
         if changed {
             if self.wish.spec().is_none() {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use multimodule::config::Config;
 use multimodule::fields;
 use multimodule::message::Message;
-use multimodule::name::{QueueName, TaskName};
+use multimodule::name::{LaneName, QueueName, TaskName};
 use multimodule::router::RoutingTable;
 use multimodule::runtime::{Node, NodeOptions, Registry, Role, Wanted};
 use multimodule::sdk::{Context, Deserialize, Result, Serialize, Task, View};
-use multimodule::transit::Transit;
+use multimodule::transit::{Outgoing, Transit};
 use tokio::sync::Notify;
 
 /// Nothing here takes longer, unless it hangs.
@@ -160,12 +160,15 @@ impl Task for Hears {
             // Mailboxes fill meanwhile.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        if ctx.name() == "Slow" {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
         match (ctx.name(), from.is_empty()) {
             ("Shy", _) => {
                 ctx.every("never", Duration::from_micros(1));
                 told.hear(format!("{source} by Shy"), n);
             }
-            ("Last", _) => told.hear(format!("{from} by {source}"), n),
+            ("Last", _) | ("Slow", false) => told.hear(format!("{from} by {source}"), n),
             (_, true) => told.hear(source, n),
             (_, false) => ctx.emit(fields! { n: n, from: from }),
         }
@@ -182,6 +185,7 @@ pub(crate) struct World {
     _place: tempfile::TempDir,
     name: &'static str,
     delivery: &'static str,
+    queue: &'static str,
     nodes: Vec<Node>,
     transit: Transit,
     registry: Registry,
@@ -208,18 +212,24 @@ impl World {
         let registry = registry.with::<Counting>("StateA").unwrap().with::<Counting>("StateB").unwrap();
         let registry = registry.with::<Counting>("Moves").unwrap().with::<Hears>("T").unwrap();
         let registry = registry.with::<Hears>("Last").unwrap().with::<Hears>("Shy").unwrap();
-        Self { _place: place, name, delivery: "at_least_once", nodes, transit, registry }
+        let registry = registry.with::<Hears>("Slow").unwrap();
+        Self { _place: place, name, delivery: "at_least_once", queue: "", nodes, transit, registry }
     }
 
     pub(crate) fn delivery(&mut self, delivery: &'static str) {
         self.delivery = delivery;
     }
 
+    /// What tasks without state say of their queues.
+    pub(crate) fn queue(&mut self, queue: &'static str) {
+        self.queue = queue;
+    }
+
     pub(crate) async fn apply(&mut self, node: usize, places: &[Place], routes: &str) {
         let entry = |(name, _): &Place| {
             let stateful = self.registry.resolve(&TaskName::new(name).unwrap(), &[]).unwrap().stateful;
             let delivery = format!("delivery: \"{}\", intervals: (save_state: 0.005)", self.delivery);
-            format!("{name}: (world: \"{}\", {})", self.name, if stateful { delivery.as_str() } else { "" })
+            format!("{name}: (world: \"{}\", {})", self.name, if stateful { delivery.as_str() } else { self.queue })
         };
         let entries: Vec<_> = places.iter().map(entry).collect();
         let text = format!("({}, Router: (routes: [{routes}]))", entries.join(", "));
@@ -271,6 +281,27 @@ impl World {
             assert!(!missing, "{sender}: heard {:?} of {:?}", self.heard(sender).last(), told.sent.lock().unwrap());
             // Told, or a look: what was told may have been told before this waited.
             drop(tokio::time::timeout(Duration::from_millis(20), told.some.notified()).await);
+        }
+    }
+
+    /// Appends the numbers 1 to `last` to a queue, as another program does that calls itself `from`.
+    pub(crate) fn append(&self, queue: &str, from: &str, last: i64) {
+        let (queue, lane) = (QueueName::new(queue).unwrap(), LaneName::Process(TaskName::new(from).unwrap()));
+        let sender = self.transit.sender(&queue, &lane).unwrap();
+        for n in 1..=last {
+            let message = Message::new(fields! { n: n, from: from });
+            let out = Outgoing { stamp: message.stamp(), tag: None, body: message.encoded().unwrap() };
+            sender.append(&out).unwrap();
+        }
+    }
+
+    /// Waits until all that a queue holds is finished.
+    pub(crate) async fn until_finished(&self, queue: &str) {
+        let queue = QueueName::new(queue).unwrap();
+        let begin = std::time::Instant::now();
+        while self.transit.status(&queue).unwrap().is_some_and(|status| status.messages > 0) {
+            assert!(begin.elapsed() < DEADLINE, "{queue} still holds something");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -1,13 +1,20 @@
 //! One queue of a stateless task, while the inlet serves it.
+//!
+//! ```text
+//!   serving ──pause──► takes nothing more ──leave, and nothing of it is under way──► given back
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use tokio::sync::oneshot;
 
 use super::super::dead;
 use super::super::delivery::{Delivery, Origin};
 use super::super::office::Office;
 use super::super::watermark::{Lane, Waker, Watermark};
 use super::Service;
+use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::name::LaneName;
 use crate::transit::{Consumer, Error, LaneId, POISON, Taken};
@@ -26,6 +33,8 @@ pub(super) struct Served {
     taken: VecDeque<Taken>,
     /// Takes nothing more.
     paused: bool,
+    /// Who waits until it is given back, which it is as soon as nothing of it is under way.
+    left: Option<oneshot::Sender<()>>,
     /// Why nothing could be taken last time. Nobody rings for that: it is tried again each second.
     fault: Option<String>,
 }
@@ -33,12 +42,37 @@ pub(super) struct Served {
 impl Served {
     pub(super) fn new(consumer: Consumer, service: Service, wake: Waker) -> Self {
         let watermark = Arc::new(Watermark::new(WINDOW / 2, wake));
-        Self { consumer, service, watermark, lane: None, taken: VecDeque::new(), paused: false, fault: None }
+        Self {
+            consumer,
+            service,
+            watermark,
+            lane: None,
+            taken: VecDeque::new(),
+            paused: false,
+            left: None,
+            fault: None,
+        }
     }
 
-    /// Takes nothing more.
+    /// Whether it is this mailbox that it fills.
+    pub(super) fn fills(&self, mailbox: &Arc<Mailbox<Delivery>>) -> bool {
+        Arc::ptr_eq(&self.service.mailbox, mailbox)
+    }
+
+    /// Takes nothing more, and goes on finishing what is under way.
     pub(super) fn pause(&mut self) {
         self.paused = true;
+    }
+
+    /// The queue is to be given back; `left` is told.
+    pub(super) fn leave(&mut self, left: oneshot::Sender<()>) {
+        self.pause();
+        self.left = Some(left);
+    }
+
+    /// Whether the queue is to be given back, and nothing of it is under way.
+    pub(super) fn is_done(&self) -> bool {
+        self.left.is_some() && self.watermark.open() == 0
     }
 
     /// Publishes what was finished, and hands out more as far as the window allows. Afterwards either a ring or the
@@ -66,7 +100,9 @@ impl Served {
     /// Hands out what was taken; false when it must wait before an input that goes to `dead`. That comes alone: there
     /// is one suspect per lane, so until it is finished there is no room for another.
     fn hand_out(&mut self, office: &Office) -> bool {
-        while let Some(taken) = self.taken.pop_front() {
+        while !self.paused
+            && let Some(taken) = self.taken.pop_front()
+        {
             let is_poison = taken.ended + self.ended_before(&taken) >= POISON;
             if is_poison && self.watermark.open() > 0 {
                 self.taken.push_front(taken);
@@ -94,9 +130,10 @@ impl Served {
             }
             Ok(message) => {
                 let delivery = Delivery { message, origin: Some(Origin::Input(token)) };
-                if self.service.mailbox.push_unbounded(delivery).is_err() {
-                    // The task is leaving: the input stays unfinished and is handed out at the next start.
-                    tracing::debug!("queue {queue}: its task has ended");
+                if let Err(delivery) = self.service.mailbox.push_unbounded(delivery) {
+                    // The task is leaving: its inputs from here on stay unfinished, and are taken again elsewhere.
+                    delivery.leave_behind();
+                    self.pause();
                 }
             }
             Err(error) => {
