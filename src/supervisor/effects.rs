@@ -13,6 +13,9 @@ use crate::process::{
 };
 use crate::restart::{End, decide};
 
+/// How long until a start is tried again that something else of that name stands in the way of.
+const REFUSED: Duration = Duration::from_secs(5);
+
 impl Watcher {
     pub(super) fn files(&self) -> HostFiles {
         HostFiles::new(&self.shared.state_dir, &self.name)

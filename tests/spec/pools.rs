@@ -116,7 +116,8 @@ fn while_the_daemon_is_away_what_was_handed_out_is_worked_off_and_the_rest_waits
     daemon.exit(SOON);
     std::fs::write(&gate, "").unwrap();
     wait_for_sink(&world, 32);
-    assert_eq!((world.waiting("Mill"), world.waiting("Mill.1"), world.waiting("Mill.2")), (68, 0, 0));
+    let rest = || (world.waiting("Mill"), world.waiting("Mill.1"), world.waiting("Mill.2"));
+    world.wait_for("end of what was handed out", || (rest() == (68, 0, 0)).then_some(()));
     let _daemon = world.own_daemon(&config("workers => 2")).start();
     wait_for_sink(&world, 100);
     assert_eq!(sorted(&world), [("a".to_owned(), (0..100).collect())]);
