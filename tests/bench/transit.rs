@@ -3,26 +3,25 @@
 //! Two processes each: this program starts itself again as the other end. All rows together take
 //! under a minute. An argument picks the rows whose name contains it.
 
+#[path = "other_end.rs"]
+mod other_end;
 #[path = "pairs.rs"]
 mod pairs;
+#[path = "pipes.rs"]
+mod pipes;
+#[path = "stream.rs"]
+mod stream;
 
-use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use multimodule::message::Stamp;
-use multimodule::name::{LaneName, QueueName};
-use multimodule::transit::{AppendError, AsyncBell, Bell, Consumer, Outgoing, Reader, Sender, Taken, Transit};
+use multimodule::transit::{AsyncBell, Bell, Consumer, Outgoing, Reader, Sender, Taken, Transit};
+use other_end::{Fallible, decode, encode, go, ready, say_ready_and_wait, start};
 use pairs::{Better, Row};
-
-/// Messages of one streaming run: about 0.3 s of ours, and of SysV's.
-const STREAMED: u64 = 400_000;
-const STREAMED_SYSV: u64 = 60_000;
-const ROUND_TRIPS: u64 = 10_000;
-
-type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+use pipes::{ROUND_TRIPS, echo_pipe, pipes};
+use stream::{queue, send_sysv, send_transit, sender, stream_sysv, stream_transit};
 
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().collect();
@@ -76,126 +75,6 @@ fn other_end(end: &[&str]) -> Fallible<()> {
         ["pipe"] => echo_pipe(),
         _ => Err("what other end?".into()),
     }
-}
-
-fn start(end: &[&str]) -> Fallible<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--end").args(end).stdin(Stdio::piped()).stdout(Stdio::piped());
-    Ok(command.spawn()?)
-}
-
-/// The body of message `n`, made afresh: its codec's place is here.
-fn encode(n: u64, body: &mut Vec<u8>) {
-    body.clear();
-    body.extend_from_slice(&n.to_le_bytes());
-    write!(body, "{{\"source\":\"sensor {:03}\",\"value\":{},\"unit\":\"mm\",\"ok\":true,", n % 1000, n * 37)
-        .expect("a Vec takes every byte");
-    body.resize(200, b'x');
-}
-
-/// What the consumer reads of it.
-fn decode(body: &[u8]) -> u64 {
-    u64::from_le_bytes(body[..8].try_into().expect("a body has 200 bytes"))
-}
-
-// Streaming.
-
-fn queue(name: &str) -> QueueName {
-    QueueName::new(name).expect("a constant name")
-}
-
-fn sender(transit: &Transit, name: &str) -> Fallible<Sender> {
-    let lane: LaneName = "process:bench".parse()?;
-    Ok(transit.sender(&queue(name), &lane)?)
-}
-
-fn consumer(transit: &Transit, name: &str, bell: &Arc<Bell>) -> Fallible<Consumer> {
-    let reader = Reader { bell: bell.clone(), waker: None, description: "bench".to_owned() };
-    Ok(transit.consumer(&queue(name), None, &reader)?)
-}
-
-fn stream_transit() -> Fallible<f64> {
-    let root = tempfile::tempdir()?;
-    let transit = Transit::open(root.path())?;
-    let bell = Bell::open(&transit)?;
-    let mut consumer = consumer(&transit, "stream", &bell)?;
-    let mut child = start(&["send", &root.path().to_string_lossy()])?;
-    ready(&mut child)?;
-    let (begin, mut next, mut batch) = (Instant::now(), 0, Vec::<Taken>::new());
-    go(&mut child)?;
-    while next < STREAMED {
-        if consumer.take(&mut batch)? == 0 {
-            consumer.wait(Duration::from_secs(1))?;
-            continue;
-        }
-        for taken in &batch {
-            assert_eq!(decode(&taken.body), next, "messages arrive in order");
-            next += 1;
-        }
-        let last = batch.last().expect("something was taken");
-        consumer.finish(last.lane, last.end, last.count);
-        batch.clear();
-    }
-    let rate = STREAMED as f64 / begin.elapsed().as_secs_f64() / 1e6;
-    child.wait()?;
-    Ok(rate)
-}
-
-fn send_transit(root: &Path) -> Fallible<()> {
-    let sender = sender(&Transit::open(root)?, "stream")?;
-    say_ready_and_wait()?;
-    let mut body = Vec::new();
-    for n in 0..STREAMED {
-        encode(n, &mut body);
-        while let Err(error) = sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body: &body }) {
-            let AppendError::Full { .. } = error else { return Err(error.into()) };
-            std::thread::sleep(Duration::from_micros(50));
-        }
-    }
-    Ok(())
-}
-
-#[repr(C)]
-struct SysvMessage {
-    kind: libc::c_long,
-    body: [u8; 224],
-}
-
-#[expect(unsafe_code, reason = "System V queues have no safe interface")]
-fn stream_sysv() -> Fallible<f64> {
-    // SAFETY: makes a queue; touches no memory of ours.
-    let id = unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) };
-    let mut child = start(&["send-sysv", &id.to_string()])?;
-    ready(&mut child)?;
-    let begin = Instant::now();
-    go(&mut child)?;
-    let mut message = SysvMessage { kind: 0, body: [0; 224] };
-    for n in 0..STREAMED_SYSV {
-        // SAFETY: the buffer is as long as the kernel is told.
-        let got = unsafe { libc::msgrcv(id, (&raw mut message).cast(), 224, 0, 0) };
-        assert_eq!(got, 224, "a message has a stamp and a body");
-        assert_eq!(decode(&message.body[24..]), n, "messages arrive in order");
-    }
-    let rate = STREAMED_SYSV as f64 / begin.elapsed().as_secs_f64() / 1e6;
-    child.wait()?;
-    // SAFETY: removes the queue made above.
-    unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
-    Ok(rate)
-}
-
-#[expect(unsafe_code, reason = "System V queues have no safe interface")]
-fn send_sysv(id: i32) -> Fallible<()> {
-    say_ready_and_wait()?;
-    let (mut message, mut body) = (SysvMessage { kind: 1, body: [0; 224] }, Vec::new());
-    for n in 0..STREAMED_SYSV {
-        encode(n, &mut body);
-        message.body[..24].copy_from_slice(&Stamp::now().to_bytes());
-        message.body[24..].copy_from_slice(&body);
-        // SAFETY: the buffer is as long as the kernel is told.
-        let sent = unsafe { libc::msgsnd(id, (&raw const message).cast(), 224, 0) };
-        assert_eq!(sent, 0, "msgsnd");
-    }
-    Ok(())
 }
 
 // Round trips.
@@ -313,50 +192,4 @@ fn round_trips_tokio() -> Fallible<f64> {
     });
     child.wait()?;
     time
-}
-
-fn pipes() -> Fallible<f64> {
-    let mut child = start(&["pipe"])?;
-    ready(&mut child)?;
-    go(&mut child)?;
-    let (mut to, mut from) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-    let (begin, mut body, mut answer) = (Instant::now(), Vec::new(), [0; 200]);
-    for n in 0..ROUND_TRIPS {
-        encode(n, &mut body);
-        to.write_all(&body)?;
-        from.read_exact(&mut answer)?;
-        assert_eq!(decode(&answer), n, "the answer fits the question");
-    }
-    let time = begin.elapsed().as_secs_f64() * 1e6 / ROUND_TRIPS as f64;
-    child.wait()?;
-    Ok(time)
-}
-
-fn echo_pipe() -> Fallible<()> {
-    say_ready_and_wait()?;
-    let (mut from, mut to, mut body) = (std::io::stdin().lock(), std::io::stdout().lock(), [0; 200]);
-    for _ in 0..ROUND_TRIPS {
-        from.read_exact(&mut body)?;
-        to.write_all(&body)?;
-        to.flush()?;
-    }
-    Ok(())
-}
-
-// Both ends begin together: the other one says that it is ready, and is told to go.
-
-fn ready(child: &mut Child) -> Fallible<()> {
-    Ok(child.stdout.as_mut().expect("piped").read_exact(&mut [0])?)
-}
-
-fn go(child: &mut Child) -> Fallible<()> {
-    let stdin = child.stdin.as_mut().expect("piped");
-    stdin.write_all(b"g")?;
-    Ok(stdin.flush()?)
-}
-
-fn say_ready_and_wait() -> Fallible<()> {
-    std::io::stdout().write_all(b"r")?;
-    std::io::stdout().flush()?;
-    Ok(std::io::stdin().read_exact(&mut [0])?)
 }
