@@ -52,7 +52,7 @@ fn a_config_that_could_not_be_handed_on_is_applied_when_the_disk_takes_it() {
     let daemon = world.own_daemon(CONFIG).start();
     daemon.wait_for("Counter: started", SOON);
     // Where the file is written beside, nothing can be written.
-    let beside = world.state().join("running.conf.tmp");
+    let beside = world.state().join(".running.conf.tmp");
     std::fs::create_dir(&beside).unwrap();
     world.write_config("{ Counter => {}, Echo => { label => 'changed' } }");
     daemon.wait_for("the changed config is refused", SOON);
