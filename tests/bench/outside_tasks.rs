@@ -83,7 +83,7 @@ impl Task for Count {
     async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
         message.get("n").and_then(View::as_i64).ok_or("every message has a number")?;
         ctx.state.messages += 1;
-        if ctx.state.messages % PER_WORD == 0 {
+        if ctx.state.messages.is_multiple_of(PER_WORD) {
             self.0.reached(ctx.state.messages)?;
         }
         Ok(())
@@ -107,7 +107,7 @@ impl Task for Ping {
 
     async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
         let n = message.get("n").and_then(View::as_i64).ok_or("every message has a number")?.unsigned_abs();
-        if n % TRIPS_PER_WORD == 0 {
+        if n.is_multiple_of(TRIPS_PER_WORD) {
             self.0.reached(n)?;
         }
         ctx.emit(fields! { n: n + 1, note: NOTE, ok: true, sensor: "sensor 017", unit: "mm", value: n * 37 });
