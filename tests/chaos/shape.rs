@@ -39,7 +39,7 @@ pub(crate) struct Trial {
     ///
     /// Not with exactly_once where it may be killed: what an external stateless task was emitting then, it emits again.
     /// And order is not asserted then: from its new place a stateless task writes another lane than from its old one, and
-    /// whoever was to wait until the old one is handled may have been killed.
+    /// what it still handles of its queue after it has moved back may be overtaken at the task behind it.
     pub(crate) stateless_moves: bool,
 }
 

@@ -16,9 +16,6 @@ use crate::tasks::{COUNT, Counted, PLAIN, RING, STATELESS, Tallies, key};
 /// So many places where order is broken are shown.
 const SHOWN: usize = 8;
 
-/// What is said where a move of a stateless task was not waited for any longer: its receiver is too far behind.
-const OVERTAKES: &str = "may overtake it";
-
 /// What a run has left.
 pub(crate) struct Evidence<'a> {
     pub(crate) place: &'a Place,
@@ -57,8 +54,7 @@ fn gather(evidence: &Evidence<'_>, score: &mut Score) -> Result<Vec<String>, Str
     let none = Came::default();
     let [counts, plain] = [COUNT, PLAIN].map(|sender| evidence.out.get(sender).unwrap_or(&none));
     let once = evidence.trial.delivery == Delivery::ExactlyOnce;
-    let in_order =
-        !evidence.trial.stateless_moves || !(evidence.trial.kills || evidence.place.printed().contains(OVERTAKES));
+    let in_order = !evidence.trial.stateless_moves;
     let of_count = Expected { highest: counted.sent, absent: 0, once, in_order };
     let of_plain = Expected { highest: plain.tally.highest, absent: plain.missing.len(), once, in_order };
     let mut faults = of_what_was_sent(evidence, plain);
