@@ -1,7 +1,9 @@
 //! The host's end: a door that is open whenever there is no link.
 //!
-//!     listening ──accepted, Hello──► linked ──daemon gone──► listening (a fresh server)
-//!         └──anything else──► a pause, then listening (a fresh server)
+//! ```text
+//!   listening ──accepted, Hello──► linked ──daemon gone──► listening (a fresh server)
+//!       └──anything else──► a pause, then listening (a fresh server)
+//! ```
 //!
 //! Invariant: whenever the daemon is not linked, a server listens and the link file names it, but for the moments
 //! between; where none can be made, it is tried again.

@@ -1,13 +1,15 @@
 //! The control link between the daemon and a host: typed orders and answers, and word of each other's end.
 //!
-//!     daemon                                                        host NAME
-//!     DaemonLink::connect ── reads STATE/NAME.link ──┐              HostLink::start: a one-shot server,
-//!          │                                         └─ connects ─► its name in STATE/NAME.link
-//!          ├── Hello {version, reply} ─────────────────────────────►│
-//!          │◄──────────────────────────────────────────── HostHello ┤
-//!          ├── ToHost ─────────────────────────────────────────────►│ HostEvent
-//!          │◄───────────────────────────────────────────── ToDaemon ┤
-//!          ╳ either side ends: the other sees it at once; the host makes a fresh server and names it
+//! ```text
+//!   daemon                                                        host NAME
+//!   DaemonLink::connect ── reads STATE/NAME.link ──┐              HostLink::start: a one-shot server,
+//!        │                                         └─ connects ─► its name in STATE/NAME.link
+//!        ├── Hello {version, reply} ─────────────────────────────►│
+//!        │◄──────────────────────────────────────────── HostHello ┤
+//!        ├── ToHost ─────────────────────────────────────────────►│ HostEvent
+//!        │◄───────────────────────────────────────────── ToDaemon ┤
+//!        ╳ either side ends: the other sees it at once; the host makes a fresh server and names it
+//! ```
 //!
 //! Invariants: `send` never blocks, whatever the peer does; each end has one thread that sends and one that receives,
 //! with a bounded queue before each; a link that ends is never used again; nothing depends on the link having been
