@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::lock_file::{Attempt, LockFile};
 use super::{FileError, start_ticks};
 
-/// How often we look for the pid of a daemon that has just begun, and the pause between: a tenth of a second in all,
-/// thousands of times what it needs to write it.
-const PID_LOOKS: u32 = 20;
-const PID_PAUSE: Duration = Duration::from_millis(5);
+/// How often we try for the lock of a daemon that cannot be seen, and the pause between: a tenth of a second in all,
+/// far more than the kernel takes to free the lock of a process that has ended, or a daemon to write its pid.
+const LOOKS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The right to be the daemon of a state directory, until dropped.
 #[derive(Debug)]
@@ -50,22 +50,19 @@ impl InstanceLock {
     /// [`InstanceError`]: another daemon holds it, or the directory cannot be used.
     pub fn take(state_dir: &Path) -> Result<Self, InstanceError> {
         make_state_dir(state_dir)?;
-        match LockFile::try_take(&state_dir.join("daemon.lock"))? {
-            Attempt::Taken(lock) => Ok(Self { _lock: lock }),
-            Attempt::Busy(lock) => Err(running(&lock, state_dir.to_owned())),
+        for _ in 0..LOOKS {
+            match LockFile::try_take(&state_dir.join("daemon.lock"))? {
+                Attempt::Taken(lock) => return Ok(Self { _lock: lock }),
+                // Whoever has just taken it writes its pid next, and whoever has just ended may hold it for some
+                // milliseconds more: until then the file names a process that is gone, or none.
+                Attempt::Busy(lock) => match lock.pid().filter(|pid| matches!(start_ticks(*pid), Ok(Some(_)))) {
+                    Some(pid) => return Err(InstanceError::Running { pid, state_dir: state_dir.to_owned() }),
+                    None => std::thread::sleep(PAUSE),
+                },
+            }
         }
+        Err(InstanceError::RunningUnseen { state_dir: state_dir.to_owned() })
     }
-}
-
-/// Whoever has just taken the lock writes its pid next: until then the file names a process that is gone, or none.
-fn running(lock: &LockFile, state_dir: PathBuf) -> InstanceError {
-    for _ in 0..PID_LOOKS {
-        match lock.pid().filter(|pid| matches!(start_ticks(*pid), Ok(Some(_)))) {
-            Some(pid) => return InstanceError::Running { pid, state_dir },
-            None => std::thread::sleep(PID_PAUSE),
-        }
-    }
-    InstanceError::RunningUnseen { state_dir }
 }
 
 /// Makes a state directory (0700, with its parents) where it is missing; one that exists is left as it is.
@@ -96,6 +93,22 @@ mod tests {
         drop(first);
         InstanceLock::take(&state_dir).unwrap();
         assert!(state_dir.join("daemon.lock").exists());
+    }
+
+    #[test]
+    fn a_daemon_that_has_just_ended_does_not_keep_the_next_one_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        let ended = InstanceLock::take(dir.path()).unwrap();
+        std::fs::write(dir.path().join("daemon.lock"), "4194999\n").unwrap();
+        let (tried, begin) = std::sync::mpsc::channel();
+        let path = dir.path().to_owned();
+        let next = std::thread::spawn(move || {
+            tried.send(()).unwrap();
+            InstanceLock::take(&path).map(drop)
+        });
+        begin.recv().unwrap();
+        drop(ended);
+        next.join().unwrap().unwrap();
     }
 
     #[test]
