@@ -49,7 +49,10 @@ fn a_pools_workers_are_processes_and_share_its_messages() {
     let world = World::new();
     let daemon = world.own_daemon(&config("workers => 3")).start();
     let workers = ["Mill.1", "Mill.2", "Mill.3"].map(|name| world.process(name));
-    (0..300).for_each(|n| world.send(&format!("{{from => 'a', n => {n}}}"), "Mill"));
+    let gate = world.path().join("gate");
+    (0..300).for_each(|n| world.send(&format!("{{from => 'a', n => {n}, gate => '{}'}}", gate.display()), "Mill"));
+    world.wait_for("sixteen for each", || (world.waiting("Mill") == 252).then_some(()));
+    std::fs::write(&gate, "").unwrap();
     wait_for_sink(&world, 300);
     assert_eq!(sorted(&world), [("a".to_owned(), (0..300).collect())]);
     for name in ["Mill.1", "Mill.2", "Mill.3"] {
