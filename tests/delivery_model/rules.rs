@@ -59,6 +59,16 @@ pub(crate) enum Rule {
     LookAndChange,
     /// A sender that starts begins at the queue, wherever that is.
     BeginsAtTheQueue,
+    /// A process hears that a stateless task is nowhere when the task's home in the daemon is gone.
+    HomeLeavesFirst,
+    /// A stateless task is somewhere again only when those that it has sent to have finished that.
+    ReceiversFirst,
+    /// Before that is looked at, what waits in outboxes is appended.
+    OutboxBeforeTheLook,
+    /// Who returns to memory has its lane follow that of the process which read the queue meanwhile.
+    FollowsTheHome,
+    /// While an earlier order to follow counts, a new one begins where that does.
+    EarlierOrderStands,
     /// A copy that a pool deals names the lane and the position of its input.
     InputTagged,
     /// It is appended before its input is finished.
