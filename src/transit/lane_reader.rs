@@ -85,10 +85,12 @@ impl LaneReader {
         self.jumps.retain(|(from, _)| *from < mark.position);
     }
 
-    /// Takes a visit's worth of messages: how many, and whether the lane was drained with them.
+    /// Takes a visit's worth of messages that end at `until` at the latest: how many, and whether the lane was drained
+    /// with them.
     pub(super) fn visit(
         &mut self,
         queue: &Queue,
+        until: u64,
         batch: &mut Vec<Taken>,
         incidents: &mut Vec<Incident>,
     ) -> Result<(usize, bool), Error> {
@@ -101,12 +103,15 @@ impl LaneReader {
             if self.read.position >= written.position {
                 return Ok((0, true));
             }
+            if self.read.position >= until {
+                return Ok((0, false));
+            }
             if let Err(fault) = self.locate(queue) {
                 self.pass(queue, fault, incidents)?;
                 continue;
             }
             self.settle_count();
-            match self.take(written, batch) {
+            match self.take(until.min(written.position), batch) {
                 Batch::Taken(count) => return Ok((count, self.read.position >= written.position)),
                 Batch::Recycled => self.segment = None,
                 Batch::End => self.next_segment(queue, incidents)?,
@@ -186,11 +191,11 @@ impl LaneReader {
         self.pass(queue, fault, incidents)
     }
 
-    /// Copies out what is published in the open segment, and checks the copy.
-    fn take(&mut self, written: Mark, batch: &mut Vec<Taken>) -> Batch {
+    /// Copies out what is published in the open segment up to `until`, and checks the copy.
+    fn take(&mut self, until: u64, batch: &mut Vec<Taken>) -> Batch {
         let segment = self.segment.as_ref().expect("locate found it");
         let Some(begin) = segment.offset(self.read.position) else { return Batch::Bad };
-        let extent = extent(segment, begin, written.position - self.read.position);
+        let extent = extent(segment, begin, until - self.read.position);
         let mut copy = Vec::with_capacity(extent.unwrap_or(0));
         segment.copy_out(begin, extent.unwrap_or(0), &mut copy);
         if segment.is_recycled() {

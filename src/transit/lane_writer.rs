@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::{AppendError, Error};
+use super::follows::Follows;
 use super::open::Inner;
 use super::protocol::{Mapped, Mark, announce};
 use super::queue::Queue;
@@ -139,6 +140,11 @@ impl LaneWriter {
     /// How many messages of the lane wait to be handled.
     pub(super) fn unfinished(&self) -> u64 {
         self.slot().held().count
+    }
+
+    /// What is appended from now on is taken after what `lane` holds up to `to`; false where that cannot be promised.
+    pub(super) fn follow(&self, lane: LaneId, to: u64) -> bool {
+        Follows::order(&self.queue, self.at, self.mark.position, lane, to)
     }
 
     /// Appends a record, and rings for the consumer if it sleeps.

@@ -42,6 +42,7 @@ mod bell;
 mod consumer;
 mod directory;
 mod error;
+mod follows;
 mod heartbeat;
 mod idle_lane;
 mod incident;

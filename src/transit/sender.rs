@@ -88,6 +88,13 @@ impl Sender {
         self.shared.writer().unfinished()
     }
 
+    /// What is appended from now on is taken only after `lane` of the same queue was taken up to `position`. False, and
+    /// nothing changes, while an earlier order of this lane to follow another one counts. Costs no wait, here or there.
+    #[must_use]
+    pub fn follow(&self, lane: LaneId, position: u64) -> bool {
+        self.shared.writer().follow(lane, position)
+    }
+
     /// How far the lane is written: position in bytes, and messages.
     #[must_use]
     pub fn written(&self) -> (u64, u64) {

@@ -1,7 +1,7 @@
 //! A slot of the index: the words of one lane.
 //!
 //! ```text
-//! line 0   writer   written, its count; dropped-to, its count
+//! line 0   writer   written, its count; dropped-to, its count; what it follows: from where on, which lane, up to where
 //! line 1   reader   finished, its count; messages lost; the input under way, the suspect, how many ended on it
 //! line 2   identity in use, lane id, length of the name; the base of an abandoned segment, with bit 0 set
 //! 192..    the lane's name, at most 320 bytes
@@ -13,6 +13,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::follows::Follows;
 use super::protocol::{Mapped, Mark, observe, publish};
 use super::under_way::Suspect;
 use crate::name::LaneName;
@@ -40,6 +41,9 @@ const WRITTEN: usize = 0;
 const WRITTEN_COUNT: usize = 1;
 const DROPPED: usize = 2;
 const DROPPED_COUNT: usize = 3;
+const FOLLOWS_FROM: usize = 4;
+const FOLLOWS_LANE: usize = 5;
+const FOLLOWS_TO: usize = 6;
 const FINISHED: usize = 8;
 const FINISHED_COUNT: usize = 9;
 const LOST: usize = 10;
@@ -89,6 +93,28 @@ impl<'a> Slot<'a> {
 
     pub(super) fn publish_finished(self, mark: Mark) {
         publish::<Mapped>(&self.words[FINISHED], &self.words[FINISHED_COUNT], mark);
+    }
+
+    /// What the lane follows. To be asked after the write position was read: what an order holds for is published
+    /// after the order.
+    pub(super) fn follows(self) -> Option<Follows> {
+        // Bit 0 says that there is one: a position is a multiple of 8, and 0 is one, too.
+        let from = self.words[FOLLOWS_FROM].load(Ordering::Acquire);
+        let [lane, to] = [FOLLOWS_LANE, FOLLOWS_TO].map(|word| self.words[word].load(Ordering::Relaxed));
+        (from & 1 == 1).then_some(Follows { from: from & !1, lane: LaneId(lane), to })
+    }
+
+    /// A kill in between leaves none: nothing that it would hold for is written yet.
+    pub(super) fn set_follows(self, follows: Follows) {
+        self.words[FOLLOWS_FROM].store(0, Ordering::Release);
+        self.words[FOLLOWS_LANE].store(follows.lane.0, Ordering::Release);
+        self.words[FOLLOWS_TO].store(follows.to, Ordering::Release);
+        self.words[FOLLOWS_FROM].store(follows.from | 1, Ordering::Release);
+    }
+
+    /// The order holds up to a later position.
+    pub(super) fn follow_further(self, to: u64) {
+        self.words[FOLLOWS_TO].store(to, Ordering::Release);
     }
 
     /// Bytes and messages held: from finished, or dropped, to written.

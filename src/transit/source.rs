@@ -92,9 +92,14 @@ impl Source {
         // Twice at most: through the lanes known to hold something, and through those found then.
         for _ in 0..2 {
             self.collect();
+            let mut held_back = 0;
             while let Some(at) = self.next_turn() {
                 let (taken, drained) = match self.by_slot.get(at).copied().flatten() {
-                    Some(lane) => self.lanes[lane].visit(&self.queue, batch, incidents)?,
+                    Some(lane) => {
+                        // In as many turns each lane had one. That all wait for each other only a damaged index says.
+                        let until = if held_back > self.lanes.len() { u64::MAX } else { self.until(lane) };
+                        self.lanes[lane].visit(&self.queue, until, batch, incidents)?
+                    }
                     None => (0, true),
                 };
                 // Its write position was read after its bit was cleared: who writes on sets the bit again.
@@ -104,12 +109,31 @@ impl Source {
                 if taken > 0 {
                     return Ok(taken);
                 }
+                held_back += usize::from(!drained);
             }
             if !self.has_something() {
                 break;
             }
         }
         Ok(0)
+    }
+
+    /// How far a lane may be read now: to its end, unless it follows another one that comes first.
+    fn until(&mut self, lane: usize) -> u64 {
+        let slot = self.queue.index.slot(self.lanes[lane].at);
+        let written = slot.written().position;
+        let Some(follows) = slot.follows() else { return written };
+        if !self.by_id.contains_key(&follows.lane) {
+            self.discover();
+        }
+        let Some(first) = self.by_id.get(&follows.lane).map(|at| &self.lanes[*at]) else { return written };
+        let end = follows.to.min(self.queue.index.slot(first.at).written().position);
+        if first.read.position >= end {
+            return written;
+        }
+        // Its bit may be gone; its turn must come.
+        self.pending[first.at / 64] |= 1 << (first.at % 64);
+        written.min(follows.from)
     }
 
     /// Whether something waits, without taking it.

@@ -3,6 +3,7 @@
 mod bounds;
 mod damage;
 mod delivery;
+mod follows;
 mod idle_lanes;
 mod model;
 mod under_way;
