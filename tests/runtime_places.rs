@@ -139,3 +139,45 @@ async fn a_slow_task_with_a_full_queue_can_move() {
     each_once_and_in_order("SourceA", &world.heard("SourceA"), 0);
     world.stop().await;
 }
+
+/// T's home is node A, where others also have its copy; who uses memory there and then the queue, and memory again,
+/// is heard behind T in order. What a move of the home adds is in `daemon::places`, and in the torture.
+async fn heard_in_order_behind_a_task_that_returns_to_memory(name: &'static str, delivery: &'static str) {
+    let mut world = World::new(name).await;
+    world.delivery(delivery);
+    let routes = "(match: (source: \"StateB\"), forwards: [(qname: \"Moves\")]), \
+                  (match: (source: \"Moves\"), forwards: [(qname: \"T\")]), \
+                  (match: (source: \"T\"), forwards: [(qname: \"Counts\")])";
+    let away: [&[Place]; 2] = [&[("Counts", Home)], &[("StateB", Home), ("Moves", Home)]];
+    let home: &[Place] = &[("Counts", Home), ("T", Home)];
+    let copy: &[Place] = &[("StateB", Home), ("Moves", Home), ("T", Copy)];
+    world.apply(1, away[1], routes).await;
+    for _ in 0..25 {
+        world.apply(0, home, routes).await;
+        while world.unfinished("Counts", "process:nodeA") < 20 {
+            world.something().await;
+        }
+        world.apply(1, copy, routes).await;
+        while world.unfinished("Counts", "task:Moves") < 20 {
+            world.something().await;
+        }
+        world.apply(0, away[0], routes).await;
+        world.apply(1, away[1], routes).await;
+        world.until_finished("Counts").await;
+    }
+    world.apply(0, home, routes).await;
+    world.quiet();
+    world.until_heard("StateB by T").await;
+    each_once_and_in_order("StateB by T", &world.heard("StateB by T"), 0);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_returns_to_memory_is_heard_in_order_behind_the_task_at_least_once() {
+    heard_in_order_behind_a_task_that_returns_to_memory("behind", "at_least_once").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_returns_to_memory_is_heard_in_order_behind_the_task_exactly_once() {
+    heard_in_order_behind_a_task_that_returns_to_memory("behind exactly", "exactly_once").await;
+}

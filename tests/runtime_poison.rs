@@ -100,6 +100,7 @@ fn run_task(entry: &str, place: &Path) {
             transit: Transit::open(&place.join("transit")).unwrap(),
             state_dir: place.join("state"),
             process: task("child"),
+            daemon: task("child"),
             description: "the child".to_owned(),
             control_queue: Some(queue("control")),
         };

@@ -16,10 +16,11 @@ use super::assembly::{Assembly, Surroundings};
 use super::draining::Sent;
 use super::error::DaemonError;
 use super::reload::Daemon;
-use super::running_conf::{read_running_conf, write_running_conf};
+use super::running_conf::{RunningConfError, prepare_running_conf, read_running_conf};
 use super::share::{Process, cpus};
 use crate::config::{QueueSettings, RestartSettings, RestartWhen, RunningConfig};
 use crate::name::{QueueName, TaskName};
+use crate::process::Replacement;
 use crate::restart::{Backoff, Budget, Policy, When};
 use crate::router::RoutingTable;
 use crate::runtime::{Wanted, queue_settings};
@@ -73,12 +74,21 @@ impl Daemon {
         nowhere: BTreeSet<TaskName>,
     ) -> Result<(), DaemonError> {
         let share = assembly.share(Process::Daemon, &nowhere);
-        // What a task that moves has sent from its old place may still be in the hands of a host that was killed.
-        let patience = !nowhere.is_empty();
-        let generation = self.publish(effective, nowhere)?;
+        let is_away = !nowhere.is_empty();
+        let next = self.prepare(effective, nowhere)?;
         // It was compiled without faults before.
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
-        tokio::join!(self.supervisor.configure(generation, patience), self.node.apply(share, table));
+        if is_away {
+            // A task's home in this process is gone before anybody else sends to its queue what would overtake there what
+            // is on its way through memory. A process that starts meanwhile goes by the config before.
+            self.node.apply(share, table).await;
+            let generation = next.publish()?;
+            // What a task that moves has sent from its old place may still be in the hands of a host that was killed.
+            self.supervisor.configure(generation, true).await;
+        } else {
+            let generation = next.publish()?;
+            tokio::join!(self.supervisor.configure(generation, false), self.node.apply(share, table));
+        }
         Ok(())
     }
 
@@ -108,19 +118,18 @@ impl Daemon {
         }
     }
 
-    /// Leaves the config for the hosts; one that says the same keeps its number.
-    fn publish(&self, effective: &Map, nowhere: BTreeSet<TaskName>) -> Result<u64, DaemonError> {
+    /// Writes the config for the hosts; one that says the same keeps its number.
+    fn prepare(&self, effective: &Map, nowhere: BTreeSet<TaskName>) -> Result<Next, DaemonError> {
         // What cannot be read is written anew.
         let earlier = read_running_conf(&self.state_dir).ok().flatten().unwrap_or_default();
         let (called, level, config) = (self.called.clone(), self.level, effective.clone());
         let running = RunningConfig { generation: earlier.generation, level, called, nowhere, config };
         if running == earlier {
-            return Ok(running.generation);
+            return Ok(Next { generation: running.generation, file: None });
         }
         let running = RunningConfig { generation: next_generation(earlier.generation), ..running };
-        write_running_conf(&self.state_dir, &running)?;
-        failpoint!("migration.config_published");
-        Ok(running.generation)
+        let file = prepare_running_conf(&self.state_dir, &running)?;
+        Ok(Next { generation: running.generation, file: Some(file) })
     }
 
     /// Where an earlier daemon of this state directory had put the tasks, and which were on their way when it ended.
@@ -131,6 +140,24 @@ impl Daemon {
         let around = Surroundings { registry, prefixes, queues: &queues, called: &running.called, is_checked: true };
         let placement = Assembly::of(&running.config, &around).map(|assembly| assembly.placement);
         (placement.unwrap_or_default(), running.nowhere)
+    }
+}
+
+/// A config for the hosts that is written and not theirs yet.
+struct Next {
+    generation: u64,
+    /// None where it is the one that they have.
+    file: Option<Replacement>,
+}
+
+impl Next {
+    /// Makes it theirs; returns its number.
+    fn publish(self) -> Result<u64, RunningConfError> {
+        if let Some(file) = self.file {
+            file.put().map_err(RunningConfError::from)?;
+            failpoint!("migration.config_published");
+        }
+        Ok(self.generation)
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{MAX_CONFIG_BYTES, RunningConfig, RunningFault};
-use crate::process::{FileError, replace_file};
+use crate::process::{FileError, Replacement};
 
 /// The file's name in the state directory.
 const NAME: &str = "running.conf";
@@ -45,12 +45,17 @@ pub enum RunningConfError {
 /// # Errors
 /// The file cannot be written, or the config is longer than 64 MiB.
 pub fn write_running_conf(state_dir: &Path, running: &RunningConfig) -> Result<(), RunningConfError> {
+    Ok(prepare_running_conf(state_dir, running)?.put()?)
+}
+
+/// Writes what is to be the running config of `state_dir` once it is put there: all that may well fail has been done then.
+pub(super) fn prepare_running_conf(state_dir: &Path, running: &RunningConfig) -> Result<Replacement, RunningConfError> {
     let path = state_dir.join(NAME);
     let text = running.to_text();
     if text.len() > MAX_RUNNING_BYTES {
         return Err(RunningConfError::TooLong { path });
     }
-    Ok(replace_file(&path, text.as_bytes())?)
+    Ok(Replacement::write(&path, text.as_bytes())?)
 }
 
 /// The running config of `state_dir`; none if no daemon has applied one.

@@ -65,6 +65,7 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
         transit: transit.clone(),
         state_dir: state_dir.clone(),
         process: process_name(MAIN, &state_dir),
+        daemon: process_name(MAIN, &state_dir),
         description: format!("pid {}, state directory {}", std::process::id(), state_dir.display()),
         control_queue: Some(options.control_queue.clone()),
     };

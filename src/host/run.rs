@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::events::{Host, Signals};
 use super::tasks::{Tasks, is_known};
+use crate::config::MAIN;
 use crate::daemon::{DaemonError, Lines, process_name, program_text, read_running_conf, run_in_runtime};
 use crate::link::{self, HostHello, HostLink};
 use crate::name::TaskName;
@@ -86,6 +87,7 @@ async fn start_node(process: &TaskName, state_dir: &Path, transit: Transit) -> R
         transit,
         state_dir: state_dir.to_owned(),
         process: lane_name(process, state_dir),
+        daemon: process_name(MAIN, state_dir),
         description: format!("{process}, pid {}, state directory {}", std::process::id(), state_dir.display()),
         control_queue: None,
     };

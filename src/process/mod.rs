@@ -50,7 +50,7 @@ pub use pidfd::{Pidfd, PidfdError};
 pub use proof::{is_no_host, is_no_keeper};
 pub use record_file::{Record, RecordError, RecordFault, read_record, write_record};
 pub use records::{EndRecord, HostRecord, How, Intent, Restarts, is_of_this_boot};
-pub use replace::replace_file;
+pub use replace::{Replacement, replace_file};
 pub use signals::{BUS_EXIT_CODE, ignore_file_size_signal, restore_file_size_signal, watch_bus_errors};
 pub(crate) use spawner::SPAWNER_NAME;
 pub use spawner::{SpawnError, Spawner};

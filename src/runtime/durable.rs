@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use super::appending::Asked;
 use super::commit::Committer;
 use super::dead;
 use super::handle::Order;
 use super::ledger::{Entered, Ledger};
 use super::office::Office;
-use super::outbox::Appended;
 use super::sent::Sent;
 use super::work::Event;
 use crate::message::Message;
@@ -42,6 +42,8 @@ pub(super) struct Durable {
     left_out: HashMap<(LaneId, u64), Option<String>>,
     /// A quarter of the queue's bound, in bytes and in messages: so much taken and not committed asks for a commit.
     pressure: (u64, u64),
+    /// Who waits for the output of some moment to be appended.
+    pub(super) asked: Option<Asked>,
     owner: Arc<OwnerLock>,
 }
 
@@ -138,6 +140,7 @@ impl Durable {
             visit: Vec::new(),
             left_out: HashMap::new(),
             pressure: (opening.settings.max_bytes / 4, opening.settings.max_messages / 4),
+            asked: None,
             owner,
         };
         Ok((durable, differences))
@@ -225,6 +228,7 @@ impl Durable {
             || self.consumer.unfinished_messages() > messages
             || self.ledger.is_full()
             || self.ledger.wants_commit()
+            || self.asked.as_ref().is_some_and(|asked| asked.wants(self.committer.next_number()))
     }
 
     /// The record of now, for a state of this text.
@@ -265,14 +269,6 @@ impl Durable {
         for position in &record.positions {
             self.left_out.retain(|(lane, end), _| lane.0 != position.lane || position.position < *end);
         }
-    }
-
-    /// Appends what the outbox holds, as far as there is room; output that waits for a commit asks for one.
-    pub(super) fn append_outbox(&mut self) -> Appended {
-        if self.ledger.take_changed() {
-            self.committer.count();
-        }
-        self.ledger.append_sealed()
     }
 
     /// Goes back to the newest written record, and its inputs are taken again.

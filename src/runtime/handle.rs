@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use super::pool;
 use super::registry::{Running, TaskKind};
 use super::seat::Seat;
 use super::shell::{Shell, Source};
+use super::succession::Succession;
 use super::work::Ended;
 use crate::config::{self, Framework, QueueSettings};
 use crate::mailbox::Mailbox;
@@ -24,8 +25,9 @@ use crate::task::pool_of;
 use crate::transit::{Bell, Fsync, Overflow, Settings};
 use crate::value::Map;
 
-/// Orders wait while an actor handles something: a changed config, however often it changes, a quiesce and a stop.
-const ORDERS: usize = 3;
+/// Orders wait while an actor handles something: a changed config, however often it changes, a word on its output (who
+/// asks again has given up the question before), a quiesce and a stop.
+const ORDERS: usize = 5;
 
 /// What an actor is made of.
 pub(super) struct Setup {
@@ -71,6 +73,8 @@ impl Role {
 pub(super) enum Order {
     /// The config has changed: see [`Changed`].
     Configure,
+    /// Say when the output of now is in its queues, or that it is not: by dropping this.
+    Append(oneshot::Sender<()>),
     /// End the timers, take nothing more from the transit.
     Quiesce,
     /// Work off what is in memory, save, end. What is left at `until` goes to the task's queue.
@@ -137,8 +141,9 @@ impl Handle {
     /// A task without an actor yet; `name` is that of its queue.
     pub(super) fn new(name: TaskName, setup: Setup) -> Self {
         let (kind, own, framework, role) = (setup.kind, setup.own.clone(), setup.framework.clone(), setup.role);
+        let succession = Succession::new(&setup.office, setup.office.home_of(role).clone());
         let seat = Seat::new(setup);
-        let neighbour = (!kind.stateful).then(|| Neighbour::new(name, seat.clone()));
+        let neighbour = (!kind.stateful).then(|| Neighbour::new(name, seat.clone(), succession));
         Self { kind, own, framework, role, neighbour, seat }
     }
 

@@ -161,6 +161,16 @@ impl Ledger {
         self.lock().outbox.has_sealed()
     }
 
+    /// Whether output waits for a record, or for room.
+    pub(super) fn holds_output(&self) -> bool {
+        self.lock().outbox.holds_some()
+    }
+
+    /// Whether all that records hold is in its queues.
+    pub(super) fn has_appended_all(&self) -> bool {
+        self.lock().outbox.has_appended_all()
+    }
+
     /// Whether there is something that the next commit should hold, since the last call or still.
     pub(super) fn take_changed(&self) -> bool {
         let mut inner = self.lock();

@@ -23,6 +23,7 @@
 //! It knows nothing of config files, signals and terminals.
 
 mod actor;
+mod appending;
 mod cell;
 mod commit;
 mod control;
@@ -54,6 +55,7 @@ mod sent;
 mod service;
 mod settle;
 mod shell;
+mod succession;
 mod switchboard;
 mod timers;
 mod waits;

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::delivery::Delivery;
 use super::seat::Seat;
+use super::succession::{Rest, Succession};
 use crate::mailbox::Mailbox;
-use crate::name::TaskName;
+use crate::name::{LaneName, TaskName};
 
 const RETURNING: u8 = 0;
 const OPEN: u8 = 1;
@@ -26,13 +27,14 @@ pub(super) struct Neighbour {
     pub(super) task: TaskName,
     pub(super) mailbox: Arc<Mailbox<Delivery>>,
     seat: Arc<Seat>,
+    succession: Succession,
     way: AtomicU8,
 }
 
 impl Neighbour {
     /// One whose messages go to its queue until that is finished.
-    pub(super) fn new(task: TaskName, seat: Arc<Seat>) -> Arc<Self> {
-        Arc::new(Self { task, mailbox: Arc::new(Mailbox::new()), seat, way: AtomicU8::new(RETURNING) })
+    pub(super) fn new(task: TaskName, seat: Arc<Seat>, succession: Succession) -> Arc<Self> {
+        Arc::new(Self { task, mailbox: Arc::new(Mailbox::new()), seat, succession, way: AtomicU8::new(RETURNING) })
     }
 
     /// Whether the process's own messages go to the mailbox.
@@ -51,6 +53,17 @@ impl Neighbour {
     /// Sees to it that somebody reads the mailbox; false when nobody ever will.
     pub(super) fn wake(self: &Arc<Self>) -> bool {
         !self.is_gone() && self.seat.wake(self)
+    }
+
+    /// Whether who sends by lanes of the name `own`, of which the one in the task's queue has this rest, may use memory
+    /// from now on.
+    pub(super) fn takes_over(self: &Arc<Self>, own: &LaneName, rest: Rest) -> bool {
+        let comes_behind = match rest {
+            Rest::Unfinished => false,
+            Rest::Finished => self.succession.follow(own),
+            Rest::Unused => true,
+        };
+        comes_behind && self.wake()
     }
 
     /// The lane is finished: from now on memory is the way.

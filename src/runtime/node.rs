@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::appending;
 use super::control::ControlInbox;
 use super::dead;
 use super::delivery::Delivery;
@@ -46,6 +47,8 @@ pub struct NodeOptions {
     pub state_dir: PathBuf,
     /// The process's name in lanes: `process:NAME`, or `pool:NAME.3` where it is that of a worker.
     pub process: TaskName,
+    /// The same of the daemon's process, where stateless tasks are at home that are copies here.
+    pub daemon: TaskName,
     /// This process in words, for whoever else wants one of its queues.
     pub description: String,
     /// The queue that its owner reads, if it reads one.
@@ -90,7 +93,7 @@ pub struct Node {
 impl Node {
     /// A node without tasks, and the inbox of its control queue, if it has one. Must be called within a tokio runtime.
     pub async fn start(options: NodeOptions) -> Result<(Self, Option<ControlInbox>), Error> {
-        let NodeOptions { transit, state_dir, process, description, control_queue } = options;
+        let NodeOptions { transit, state_dir, process, daemon, description, control_queue } = options;
         let bell = Bell::open(&transit)?;
         dead::open(&transit).await?;
         let board = Switchboard::new(RoutingTable::default(), HashMap::new());
@@ -98,7 +101,7 @@ impl Node {
             Some((pool, worker)) => LaneName::Pool(pool, worker),
             None => LaneName::Process(process),
         };
-        let office = Arc::new(Office::new(transit, board, lane));
+        let office = Arc::new(Office::new(transit, board, lane, LaneName::Process(daemon)));
         let doorman = Doorman::start(bell.clone(), office.clone());
         let watchman = Watchman::start(office.watch.clone());
         let inlet = InletHandle::start(office.clone(), bell.clone(), description.clone());
@@ -140,7 +143,11 @@ impl Node {
         self.switch(table, &fresh);
         failpoint!("migration.table_switched");
         // Those who leave work off what they have; when they are done, their senders send elsewhere.
+        let leaves_lanes = leavers.iter().any(|(_, handle)| handle.neighbour.is_some());
         self.end(leavers).await;
+        if leaves_lanes {
+            appending::append_outputs(self.actors.values()).await;
+        }
         failpoint!("migration.left");
         for (name, task) in wanted.iter().filter(|(name, _)| !fresh.contains_key(*name)) {
             self.configure(name, task);

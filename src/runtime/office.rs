@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::delivery::Delivery;
+use super::handle::Role;
 use super::neighbour::Neighbour;
 use super::process_lane::{ProcessLane, ProcessLanes, Way};
 use super::switchboard::Switchboard;
@@ -33,6 +34,8 @@ pub(super) struct Office {
     pub(super) waits: Waits,
     /// What this process writes when no stateful task's course decides.
     lane: LaneName,
+    /// What the daemon's process writes, where a stateless task is at home that is a copy here.
+    daemon: LaneName,
     lanes: Mutex<ProcessLanes>,
     /// Set when the process ends and waits for nothing any more.
     giving_up: AtomicBool,
@@ -50,10 +53,15 @@ pub(super) enum PostError {
 }
 
 impl Office {
-    pub(super) fn new(transit: Transit, switchboard: Switchboard, lane: LaneName) -> Self {
+    pub(super) fn new(transit: Transit, switchboard: Switchboard, lane: LaneName, daemon: LaneName) -> Self {
         let (switchboard, watch) = (ArcSwap::from_pointee(switchboard), Watch::new());
         let (lanes, giving_up) = (Mutex::new(ProcessLanes::new(std::time::Instant::now())), AtomicBool::new(false));
-        Self { transit, switchboard, watch, waits: Waits::default(), lane, lanes, giving_up }
+        Self { transit, switchboard, watch, waits: Waits::default(), lane, daemon, lanes, giving_up }
+    }
+
+    /// What the process writes in which a task is at home, to which this process is `role`.
+    pub(super) fn home_of(&self, role: Role) -> &LaneName {
+        if role == Role::Copy { &self.daemon } else { &self.lane }
     }
 
     /// After `deadline` nobody waits for room.

@@ -14,15 +14,17 @@
 //! lane lacks. Tags of a lane ascend.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::dead;
 use super::lanes::Lanes;
+use super::neighbour::Neighbour;
 use super::office::AppendRefusal;
-use super::process_lane::is_finished;
 use super::sent::Sent;
+use super::succession::Rest;
 use crate::config::Delivery;
 use crate::message::{Message, Stamp};
 use crate::name::{LaneName, QueueName, TaskName};
@@ -129,6 +131,16 @@ impl Outbox {
     /// Whether something sealed may find room in its queue without another record.
     pub(super) fn has_sealed(&self) -> bool {
         self.sealed > self.refused && !self.unsure
+    }
+
+    /// Whether anything waits.
+    pub(super) fn holds_some(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// Whether nothing of what is sealed waits.
+    pub(super) fn has_appended_all(&self) -> bool {
+        self.sealed == 0 && !self.unsure
     }
 
     /// Whether a commit should come soon: what was refused waits for it, and what follows waits behind that.
@@ -279,13 +291,13 @@ impl Outbox {
         self.bytes = self.entries.iter().map(|entry| entry.kept.body.len()).sum();
     }
 
-    /// Whether everything that the task ever sent to a queue has been handled.
-    pub(super) fn has_nothing_for(&self, queue: &QueueName) -> bool {
-        let finished = match self.lanes.get(queue) {
-            Some(sender) => sender.is_finished(),
-            None => is_finished(&self.transit, queue, &self.lane),
-        };
-        finished && self.entries.iter().rev().all(|entry| entry.kept.queue != *queue)
+    /// Whether copies for a neighbour may go through memory from now on: everything that the task ever sent to its queue
+    /// has been handled, and what came of that comes first.
+    pub(super) fn hands_over_to(&self, neighbour: &Arc<Neighbour>) -> bool {
+        let queue = neighbour.task.queue();
+        let look = || Rest::look(&self.transit, &queue, &self.lane);
+        let rest = self.lanes.get(&queue).map_or_else(look, Rest::of);
+        self.entries.iter().rev().all(|entry| entry.kept.queue != queue) && neighbour.takes_over(&self.lane, rest)
     }
 
     /// Gives the lanes back.

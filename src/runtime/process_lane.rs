@@ -15,6 +15,7 @@ use std::time::Instant;
 use super::lanes::SWEEP;
 use super::neighbour::Neighbour;
 use super::office::AppendRefusal;
+use super::succession::Rest;
 use crate::message::Message;
 use crate::name::{LaneName, QueueName};
 use crate::transit::{AppendError, Outgoing, Sender, Transit};
@@ -106,7 +107,7 @@ impl ProcessLane {
     fn memory(&self, state: &mut State, neighbour: Option<&Arc<Neighbour>>) -> Option<Arc<Neighbour>> {
         if state.memory.is_none() {
             let neighbour = neighbour.filter(|neighbour| !neighbour.is_gone())?;
-            if !self.is_finished(state.sender.as_ref()) || !neighbour.wake() {
+            if !neighbour.takes_over(&self.name, self.rest(state.sender.as_ref())) {
                 return None;
             }
             neighbour.open();
@@ -115,11 +116,8 @@ impl ProcessLane {
         state.memory.clone()
     }
 
-    fn is_finished(&self, sender: Option<&Sender>) -> bool {
-        match sender {
-            Some(sender) => sender.is_finished(),
-            None => is_finished(&self.transit, &self.queue, &self.name),
-        }
+    fn rest(&self, sender: Option<&Sender>) -> Rest {
+        sender.map_or_else(|| Rest::look(&self.transit, &self.queue, &self.name), Rest::of)
     }
 
     fn append_to(&self, state: &mut State, message: &Message, scratch: &mut Vec<u8>) -> Result<(), AppendRefusal> {
@@ -170,9 +168,4 @@ impl ProcessLanes {
             self.lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle());
         }
     }
-}
-
-/// Whether a lane that is not open here holds nothing to be handled. One that cannot be looked at may hold something.
-pub(super) fn is_finished(transit: &Transit, queue: &QueueName, lane: &LaneName) -> bool {
-    transit.lane_counts(queue, lane).is_ok_and(|lane| lane.is_none_or(|lane| lane.is_finished()))
 }

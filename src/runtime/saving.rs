@@ -51,6 +51,8 @@ impl Shell {
                     Some(Order::Configure) => {
                         self.take_config();
                     }
+                    // It has nothing: what its record holds belongs to whoever opens that.
+                    Some(Order::Append(_)) => {}
                     Some(Order::Quiesce) => self.quiet = true,
                     Some(Order::Stop { .. }) | None => return Err(Ended::Orderly),
                 },

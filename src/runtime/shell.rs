@@ -220,6 +220,12 @@ impl Shell {
     fn obey(&mut self, order: Order) -> Option<Work> {
         match order {
             Order::Configure => self.take_config().then(|| Work::Configure(self.setup.own.clone())),
+            Order::Append(appended) => {
+                if let Some(durable) = self.durable() {
+                    durable.tell_when_appended(appended);
+                }
+                None
+            }
             Order::Quiesce => {
                 self.timers.clear();
                 self.quiet = true;

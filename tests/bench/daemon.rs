@@ -178,6 +178,7 @@ fn options(place: &Path) -> Result<NodeOptions> {
         transit: Transit::open(&place.join("transit"))?,
         state_dir: place.to_owned(),
         process: TaskName::new("bench")?,
+        daemon: TaskName::new("bench")?,
         description: "bench".to_owned(),
         control_queue: Some(QueueName::new("control")?),
     })

@@ -169,6 +169,7 @@ fn ours(sink: &str, window: Duration) -> Result<f64> {
             transit: Transit::open(&place.path().join("transit"))?,
             state_dir: place.path().to_owned(),
             process: TaskName::new("bench")?,
+            daemon: TaskName::new("bench")?,
             description: "bench".to_owned(),
             control_queue: Some(QueueName::new("control")?),
         };

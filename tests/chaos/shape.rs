@@ -38,8 +38,6 @@ pub(crate) struct Trial {
     /// Whether a stateless task moves too.
     ///
     /// Not with exactly_once where it may be killed: what an external stateless task was emitting then, it emits again.
-    /// And order is not asserted then: from its new place a stateless task writes another lane than from its old one, and
-    /// what it still handles of its queue after it has moved back may be overtaken at the task behind it.
     pub(crate) stateless_moves: bool,
 }
 

@@ -36,8 +36,6 @@ struct Expected {
     absent: usize,
     /// Nothing came again.
     once: bool,
-    /// First appearances were in order.
-    in_order: bool,
 }
 
 /// All that is wrong.
@@ -54,14 +52,13 @@ fn gather(evidence: &Evidence<'_>, score: &mut Score) -> Result<Vec<String>, Str
     let none = Came::default();
     let [counts, plain] = [COUNT, PLAIN].map(|sender| evidence.out.get(sender).unwrap_or(&none));
     let once = evidence.trial.delivery == Delivery::ExactlyOnce;
-    let in_order = !evidence.trial.stateless_moves;
-    let of_count = Expected { highest: counted.sent, absent: 0, once, in_order };
-    let of_plain = Expected { highest: plain.tally.highest, absent: plain.missing.len(), once, in_order };
+    let of_count = Expected { highest: counted.sent, absent: 0, once };
+    let of_plain = Expected { highest: plain.tally.highest, absent: plain.missing.len(), once };
     let mut faults = of_what_was_sent(evidence, plain);
     faults.extend(of_lanes(evidence, COUNT, counted.heard));
     for (sender, came, expected) in [(COUNT, counts, of_count), (PLAIN, plain, of_plain)] {
         faults.extend(of_tally(&format!("the exit, {sender}"), &came.tally, expected));
-        faults.extend(of_jumps(sender, came, expected));
+        faults.extend(of_jumps(sender, came));
     }
     for (at, task) in RING.iter().enumerate() {
         let tallies: Tallies = evidence.place.saved(task)?;
@@ -78,7 +75,7 @@ fn gather(evidence: &Evidence<'_>, score: &mut Score) -> Result<Vec<String>, Str
                 let seen = tallies.0.get(&key(from, lap)).cloned().unwrap_or_default();
                 // The senders send each number once and in order, so the first to hear it hears it so.
                 let first = at == 0 && lap == 0;
-                let expected = Expected { once: once || first, in_order: in_order || first, ..expected };
+                let expected = Expected { once: once || first, ..expected };
                 faults.extend(of_tally(&format!("{task}, {from}'s lap {lap}"), &seen, expected));
             }
         }
@@ -114,22 +111,18 @@ fn of_tally(whose: &str, seen: &Tally, expected: Expected) -> Vec<String> {
     let absent = u64::try_from(expected.absent).unwrap();
     let all = expected.highest.unsigned_abs() - absent.min(expected.highest.unsigned_abs());
     check("highest", seen.highest.unsigned_abs(), seen.highest == expected.highest);
-    check("left out or out of order", seen.skipped, seen.skipped == absent || !expected.in_order);
-    check(
-        "handed for the first time",
-        seen.handed - seen.repeated,
-        seen.handed - seen.repeated == all || !expected.in_order,
-    );
+    check("left out or out of order", seen.skipped, seen.skipped == absent);
+    check("handed for the first time", seen.handed - seen.repeated, seen.handed - seen.repeated == all);
     check("handed", seen.handed, seen.handed >= all);
     check("handed again", seen.handed - all.min(seen.handed), seen.handed <= all || !expected.once);
     faults
 }
 
 /// Where numbers came before lower ones.
-fn of_jumps(sender: &str, came: &Came, expected: Expected) -> Option<String> {
+fn of_jumps(sender: &str, came: &Came) -> Option<String> {
     let late = |jump: &&RangeInclusive<i64>| RangeInclusive::clone(jump).any(|n| !came.missing.contains(&n));
     let jumps: Vec<_> = came.jumps.iter().filter(late).collect();
-    if jumps.is_empty() || !expected.in_order {
+    if jumps.is_empty() {
         return None;
     }
     let shown: Vec<_> = jumps.iter().take(SHOWN).map(|range| format!("{range:?}")).collect();

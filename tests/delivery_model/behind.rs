@@ -235,10 +235,11 @@ impl Run {
         }
         let told = if process == DAEMON { self.place } else { self.published };
         self.pauses |= process == DAEMON && told != Place::Internal;
-        if process == self.process && told != Place::Internal {
-            if let Some(number) = self.a.mailbox.pop_front() {
-                return if self.random.happens(500) { self.put(Output::ToB(number)) } else { self.send_on(number) };
-            }
+        if process == self.process
+            && told != Place::Internal
+            && let Some(number) = self.a.mailbox.pop_front()
+        {
+            return if self.random.happens(500) { self.put(Output::ToB(number)) } else { self.send_on(number) };
         }
         self.known[process] = told;
         self.pauses &= process != DAEMON;

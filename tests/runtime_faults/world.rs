@@ -179,6 +179,7 @@ impl World {
             transit: Transit::open(&place.path().join("transit")).unwrap(),
             state_dir: place.path().join("state"),
             process: task("node"),
+            daemon: task("node"),
             description: "the node".to_owned(),
             control_queue: Some(queue("control")),
         };

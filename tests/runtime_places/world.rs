@@ -129,6 +129,25 @@ impl Task for Counting {
     }
 }
 
+/// Tells what it hears, slowly, and counts it: what it has not saved is not finished.
+#[derive(Default)]
+struct Counts;
+
+impl Task for Counts {
+    type Config = InWorld;
+    type State = Count;
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        let n = message.get("n").and_then(View::as_i64).ok_or("a message without its number")?;
+        if n % 16 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        ctx.state.sent += 1;
+        told_in(&ctx.config.world).hear(format!("{} by {}", text(&message, "from"), text(&message, "source")), n);
+        Ok(())
+    }
+}
+
 /// Tells what it hears, and sends on what was sent on to it.
 #[derive(Default)]
 struct Hears;
@@ -200,6 +219,7 @@ impl World {
                 transit: Transit::open(&place.path().join("transit")).unwrap(),
                 state_dir: place.path().join("state"),
                 process: TaskName::new(process).unwrap(),
+                daemon: TaskName::new("nodeA").unwrap(),
                 description: process.to_owned(),
                 control_queue: None,
             };
@@ -212,7 +232,7 @@ impl World {
         let registry = registry.with::<Counting>("StateA").unwrap().with::<Counting>("StateB").unwrap();
         let registry = registry.with::<Counting>("Moves").unwrap().with::<Hears>("T").unwrap();
         let registry = registry.with::<Hears>("Last").unwrap().with::<Hears>("Shy").unwrap();
-        let registry = registry.with::<Hears>("Slow").unwrap();
+        let registry = registry.with::<Hears>("Slow").unwrap().with::<Counts>("Counts").unwrap();
         Self { _place: place, name, delivery: "at_least_once", queue: "", nodes, transit, registry }
     }
 
@@ -303,6 +323,12 @@ impl World {
             assert!(begin.elapsed() < DEADLINE, "{queue} still holds something");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// How many messages of a lane are not finished.
+    pub(crate) fn unfinished(&self, queue: &str, lane: &str) -> u64 {
+        let lane = self.transit.lane_counts(&QueueName::new(queue).unwrap(), &lane.parse().unwrap()).unwrap();
+        lane.map_or(0, |lane| lane.messages)
     }
 
     /// Who consumes a queue, if somebody does.

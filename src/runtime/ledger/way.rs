@@ -36,7 +36,7 @@ impl Inner {
         self.memory.remove(&queue);
         self.latest = None;
         match &to {
-            Destination::Neighbour(neighbour) if self.outbox.has_nothing_for(&queue) && neighbour.wake() => {
+            Destination::Neighbour(neighbour) if self.outbox.hands_over_to(neighbour) => {
                 self.memory.insert(queue, neighbour.clone());
                 to
             }
