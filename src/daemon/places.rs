@@ -96,7 +96,13 @@ impl Daemon {
     async fn wait_for_receivers(&self, assembly: &Assembly, moved: &BTreeSet<TaskName>) {
         let stateless = |name: &&TaskName| assembly.wanted.get(*name).is_some_and(|task| !task.kind.stateful);
         let Some(task) = moved.iter().find(stateless) else { return };
-        if !Sent::now(&self.transit, assembly.table.queues().iter()).handled(&self.transit).await {
+        // What waits for a task that is nowhere waits for us.
+        let is_ours = |queue: &QueueName| {
+            let task = queue.task();
+            assembly.wanted.contains_key(&task) && !moved.contains(&task)
+        };
+        let sent = Sent::now(&self.transit, assembly.table.queues().iter(), is_ours);
+        if !sent.handled(&self.transit).await {
             tracing::error!(
                 task = task.as_str(),
                 "{task} moves while what it sent before is not handled yet: what it sends from now on may overtake it"
