@@ -58,7 +58,6 @@ mod verdict;
 #[path = "delivery_model/world.rs"]
 mod world;
 
-use behind::Behind;
 use case::{Case, Configured, Delivery, Person};
 use place::Places;
 use pool::Pool;
@@ -76,7 +75,6 @@ const STEADY_MOVING: Case = Case { crash_permille: 0, ..Case::MOVING };
 const POISONED: Case = Case { poisoned: true, ..Case::PLAIN };
 const STEADY_POOL: Pool = Pool { crash_permille: 0, ..Pool::PLAIN };
 const POISONED_POOL: Pool = Pool { poisoned: true, ..Pool::PLAIN };
-const BEHIND_EXACT: Behind = Behind { exactly_once: true, ..Behind::MOVING };
 const RECORD_REMOVED: Case = Case { person: Person::RemovesTheRecordOfA, ..Case::HEAVY };
 const QUEUE_REMOVED: Case = Case { person: Person::RemovesTheQueueOfB, ..Case::PLAIN };
 
@@ -329,35 +327,6 @@ fn order_holds_on_the_way_back_because_nothing_is_sent_between_the_look_and_the_
 #[test]
 fn order_holds_for_a_sender_that_moves_because_it_begins_at_the_queue() {
     check_needed(Places::CHANGING, Rule::BeginsAtTheQueue, Verdict::OutOfOrder(0));
-}
-
-#[test]
-fn what_stands_behind_a_stateless_task_that_moves_is_heard_in_order() {
-    check_kept(Behind::MOVING);
-    check_kept(BEHIND_EXACT);
-    check_kept(Behind { crash_permille: 0, ..Behind::MOVING });
-    check_kept(Behind { move_permille: 60, ..BEHIND_EXACT });
-}
-
-#[test]
-fn the_order_behind_a_task_holds_because_its_home_in_the_daemon_leaves_before_others_send_to_its_queue() {
-    check_needed(Behind::MOVING, Rule::HomeLeavesFirst, Verdict::OutOfOrder(0));
-}
-
-#[test]
-fn the_order_behind_a_task_holds_because_it_goes_on_only_when_its_receivers_are_through() {
-    check_needed(Behind::MOVING, Rule::ReceiversFirst, Verdict::OutOfOrder(0));
-}
-
-#[test]
-fn the_order_behind_a_task_holds_because_outboxes_are_appended_before_its_receivers_are_looked_at() {
-    check_needed(BEHIND_EXACT, Rule::OutboxBeforeTheLook, Verdict::OutOfOrder(0));
-}
-
-#[test]
-fn the_order_behind_a_task_holds_because_the_lane_of_who_returns_to_memory_follows_that_of_its_home() {
-    check_needed(Behind::MOVING, Rule::FollowsTheHome, Verdict::OutOfOrder(0));
-    check_needed(Behind::MOVING, Rule::EarlierOrderStands, Verdict::OutOfOrder(0));
 }
 
 #[test]
