@@ -23,6 +23,8 @@
 
 #[path = "delivery_model/behind.rs"]
 mod behind;
+#[path = "delivery_model/behind_tests.rs"]
+mod behind_tests;
 #[path = "delivery_model/case.rs"]
 mod case;
 #[path = "delivery_model/chain.rs"]

@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 
 use crate::random::Random;
 use crate::rules::{Rule, Rules};
-use crate::seeds::{Scenario, check_kept, check_needed};
+use crate::seeds::Scenario;
 use crate::verdict::{Verdict, first_behind};
 
 const DAEMON: usize = 0;
@@ -33,7 +33,6 @@ const OWN: usize = 2;
 const LANE_OF_A: usize = 1;
 /// How many messages the memory of S holds.
 const MAILBOX: usize = 4;
-const EXACT: Behind = Behind { exactly_once: true, ..Behind::MOVING };
 /// Some ten times what the longest run needs.
 const MAX_STEPS: usize = 60_000;
 
@@ -392,33 +391,4 @@ impl Run {
         self.saved = self.handled.len();
         self.lanes.iter_mut().for_each(|lane| lane.finished = lane.taken);
     }
-}
-
-#[test]
-fn what_stands_behind_a_stateless_task_that_moves_is_heard_in_order() {
-    check_kept(Behind::MOVING);
-    check_kept(EXACT);
-    check_kept(Behind { crash_permille: 0, ..Behind::MOVING });
-    check_kept(Behind { move_permille: 60, ..EXACT });
-}
-
-#[test]
-fn the_order_behind_a_task_holds_because_its_home_in_the_daemon_leaves_before_others_send_to_its_queue() {
-    check_needed(Behind::MOVING, Rule::HomeLeavesFirst, Verdict::OutOfOrder(0));
-}
-
-#[test]
-fn the_order_behind_a_task_holds_because_it_goes_on_only_when_its_receivers_are_through() {
-    check_needed(Behind::MOVING, Rule::ReceiversFirst, Verdict::OutOfOrder(0));
-}
-
-#[test]
-fn the_order_behind_a_task_holds_because_outboxes_are_appended_before_its_receivers_are_looked_at() {
-    check_needed(EXACT, Rule::OutboxBeforeTheLook, Verdict::OutOfOrder(0));
-}
-
-#[test]
-fn the_order_behind_a_task_holds_because_the_lane_of_who_returns_to_memory_follows_that_of_its_home() {
-    check_needed(Behind::MOVING, Rule::FollowsTheHome, Verdict::OutOfOrder(0));
-    check_needed(Behind { move_permille: 60, ..Behind::MOVING }, Rule::EarlierOrderStands, Verdict::OutOfOrder(0));
 }
