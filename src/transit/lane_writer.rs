@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::{AppendError, Error};
+use super::index::Ringing;
 use super::open::Inner;
 use super::protocol::{Mapped, Mark, announce};
 use super::queue::Queue;
@@ -139,6 +140,17 @@ impl LaneWriter {
     /// How many messages of the lane wait to be handled.
     pub(super) fn unfinished(&self) -> u64 {
         self.slot().held().count
+    }
+
+    /// Asks for a ring when no more than `most` messages of the lane wait to be handled; false when it is so already.
+    pub(super) fn await_finished(&self, most: u64, ringing: Ringing) -> bool {
+        let count = self.mark.count.saturating_sub(most);
+        count > 0 && self.slot().await_finished(count, ringing)
+    }
+
+    /// Whether it asked for a ring that did not come yet.
+    pub(super) fn awaits_ring(&self) -> bool {
+        self.slot().is_awaited()
     }
 
     /// Appends a record, and rings for the consumer if it sleeps.

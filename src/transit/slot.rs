@@ -1,19 +1,21 @@
 //! A slot of the index: the words of one lane.
 //!
 //! ```text
-//! line 0   writer   written, its count; dropped-to, its count
+//! line 0   writer   written, its count; dropped-to, its count; the finished count it waits for, its bell and token
 //! line 1   reader   finished, its count; messages lost; the input under way, the suspect, how many ended on it
 //! line 2   identity in use, lane id, length of the name; the base of an abandoned segment, with bit 0 set
 //! 192..    the lane's name, at most 320 bytes
 //! ```
 //!
 //! Invariant: the writer's words are stored by whoever holds the lane's lock, the reader's by whoever consumes;
-//! identity words once, under the index's lock (`abandoned`: by the consumer).
+//! identity words once, under the index's lock (`abandoned`: by the consumer). The count waited for is cleared by the
+//! consumer that rings.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::protocol::{Mapped, Mark, observe, publish};
+use super::index::Ringing;
+use super::protocol::{Mapped, Mark, await_finished, is_awaited, observe, publish};
 use super::under_way::Suspect;
 use crate::name::LaneName;
 
@@ -40,6 +42,10 @@ const WRITTEN: usize = 0;
 const WRITTEN_COUNT: usize = 1;
 const DROPPED: usize = 2;
 const DROPPED_COUNT: usize = 3;
+/// These three are 0 in what older programs wrote, and not read by them.
+const AWAITED: usize = 4;
+const WRITER_BELL: usize = 5;
+const WRITER_TOKEN: usize = 6;
 const FINISHED: usize = 8;
 const FINISHED_COUNT: usize = 9;
 const LOST: usize = 10;
@@ -89,6 +95,27 @@ impl<'a> Slot<'a> {
 
     pub(super) fn publish_finished(self, mark: Mark) {
         publish::<Mapped>(&self.words[FINISHED], &self.words[FINISHED_COUNT], mark);
+    }
+
+    /// Asks to be rung for when `count` messages are finished, more than none; false when they are already.
+    pub(super) fn await_finished(self, count: u64, ringing: Ringing) -> bool {
+        self.words[WRITER_BELL].store(ringing.bell, Ordering::Relaxed);
+        self.words[WRITER_TOKEN].store(ringing.token, Ordering::Relaxed);
+        await_finished::<Mapped>(&self.words[AWAITED], count, &self.words[FINISHED_COUNT])
+    }
+
+    /// Whether somebody asked to be rung for and was not yet.
+    pub(super) fn is_awaited(self) -> bool {
+        self.words[AWAITED].load(Ordering::Relaxed) != 0
+    }
+
+    /// Whom to ring for, now that `finished` messages are. Each time a writer waits, it is said once.
+    #[inline]
+    pub(super) fn awaited(self, finished: u64) -> Option<Ringing> {
+        is_awaited::<Mapped>(&self.words[AWAITED], finished).then(|| Ringing {
+            bell: self.words[WRITER_BELL].load(Ordering::Relaxed),
+            token: self.words[WRITER_TOKEN].load(Ordering::Relaxed),
+        })
     }
 
     /// Bytes and messages held: from finished, or dropped, to written.

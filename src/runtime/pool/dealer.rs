@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use super::super::dead;
 use super::super::office::AppendRefusal;
-use super::crew::Crew;
+use super::crew::{Choice, Crew, Room};
+use super::handle::Terms;
+use super::lanes::{Asked, WorkerLanes, lane};
+use super::rules::{self, Deal};
 use crate::message::Message;
-use crate::name::{LaneName, QueueName, TaskName};
-use crate::transit::{
-    AppendError, Consumer, Error, LaneState, Outgoing, POISON, Sender, StartOutcome, Tag, Taken, Transit,
-};
+use crate::name::{QueueName, TaskName};
+use crate::transit::{AppendError, Consumer, Error, Outgoing, Sender, StartOutcome, Tag, Taken, Transit};
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub(super) struct Dealer {
     transit: Transit,
     pool: TaskName,
     pub(super) crew: Crew,
+    lanes: WorkerLanes,
+    /// What the last message that found no room waits for; nobody's: it was refused for another reason.
+    room: Room,
     /// Our lane of `dead`.
     grave: Option<Sender>,
     /// Our lane of the task's own queue, where that is no pool's any more.
@@ -33,34 +37,34 @@ pub(super) struct Dealer {
     fault: Option<String>,
 }
 
-/// The lane by which the dispatcher of `pool` writes: a `task:` lane, for those keep their last tag.
-pub(in super::super) fn lane(pool: &TaskName) -> LaneName {
-    LaneName::Task(pool.clone())
-}
-
 impl Dealer {
-    pub(super) fn new(transit: Transit, pool: TaskName, crew: Crew) -> Self {
-        Self { transit, pool, crew, grave: None, back: None, fault: None }
+    pub(super) fn new(transit: Transit, pool: TaskName, terms: Terms) -> Self {
+        let lanes = WorkerLanes::new(transit.clone(), pool.clone(), terms.settings);
+        let (crew, room) = (Crew::new(terms), Room::default());
+        Self { transit, pool, crew, lanes, room, grave: None, back: None, fault: None }
+    }
+
+    /// Learns whose queues there are, and goes on by these terms.
+    pub(super) fn set_terms(&mut self, terms: Terms, now: Instant) -> Result<(), Error> {
+        let settings = terms.settings;
+        self.crew.set_terms(terms, self.lanes.found()?.into_iter(), now);
+        self.lanes.are(&self.crew.numbers(), settings);
+        Ok(())
     }
 
     /// Finishes what a dispatcher before had dealt of this queue and not finished. Before anything is appended, for an
     /// append hides a last tag.
     pub(super) fn settle(&self, consumer: &mut Consumer) -> Result<(), Error> {
         let lanes = consumer.lanes();
-        let unfinished = |lane: &&LaneState| lane.finished.0 < lane.written.0;
-        if !lanes.iter().any(|lane| unfinished(&lane)) {
+        if !rules::have_unfinished(&lanes) {
             return Ok(());
         }
         let (dead, pool) = (dead::queue(), self.pool.queue());
-        for queue in self.crew.queues().chain([&dead, &pool]) {
-            let Some(tag) = self.transit.last_tag(queue, &lane(&self.pool))? else { continue };
-            let Some(lane) = lanes.iter().find(|lane| lane.id.0 == tag.epoch && tag.n > lane.finished.0) else {
-                continue;
-            };
-            // One at a time: it is the first that is not finished.
-            let count = lane.finished.1 + 1;
-            if consumer.start_at(lane.id, tag.n, count) == StartOutcome::AsRecorded {
-                consumer.finish(lane.id, tag.n, count);
+        for queue in self.lanes.queues().chain([&dead, &pool]) {
+            let tag = self.transit.last_tag(queue, &lane(&self.pool))?;
+            let Some((lane, end, count)) = tag.and_then(|tag| rules::dealt_already(&lanes, tag)) else { continue };
+            if consumer.start_at(lane, end, count) == StartOutcome::AsRecorded {
+                consumer.finish(lane, end, count);
             }
         }
         Ok(())
@@ -68,31 +72,37 @@ impl Dealer {
 
     /// Deals a message of `consumer`, that of the pool's queue or of the worker `from`, and finishes it there.
     pub(super) fn deal(&mut self, consumer: &mut Consumer, taken: &Taken, from: Option<u32>) -> Dealt {
-        let ended = taken.ended + self.ended_before(consumer, taken);
-        let tag = Tag { epoch: taken.lane.0, n: taken.end, index: ended };
-        let dealt = match ended >= POISON {
-            true => self.bury(taken, tag, &dead::poison()),
-            false => self.append(taken, tag, from),
+        let by_dealer = taken.tag.is_some() && consumer.is_named(taken.lane, &lane(&self.pool));
+        let dealt = match rules::deal(taken, by_dealer) {
+            Deal::Bury(tag) => self.bury(taken, tag, &dead::poison()),
+            Deal::Hand(tag) => self.append(taken, tag, from),
         };
         if dealt == Dealt::Done {
+            if from.is_none() {
+                failpoint!("pool.dealt");
+            } else {
+                failpoint!("pool.dealt_again");
+            }
             consumer.finish(taken.lane, taken.end, taken.count);
+            failpoint!("pool.finished");
         }
         dealt
     }
 
-    /// How many workers ended on it before it came to the queue in which it is found.
-    fn ended_before(&self, consumer: &Consumer, taken: &Taken) -> u64 {
-        let tag = taken.tag.filter(|tag| tag.index > 0 && consumer.is_named(taken.lane, &lane(&self.pool)));
-        tag.map_or(0, |tag| tag.index)
-    }
-
     fn append(&mut self, taken: &Taken, tag: Tag, from: Option<u32>) -> Dealt {
         let out = Outgoing { stamp: taken.stamp, tag: Some(tag), body: &taken.body };
+        self.room = Room::default();
         let appended = if self.crew.is_dissolved() {
             self.lane_back().and_then(|back| back.append(&out))
         } else {
-            let Some(worker) = self.crew.choose(taken, from) else { return Dealt::NoRoom };
-            self.crew.append(worker, &out)
+            let lanes = &mut self.lanes;
+            match self.crew.choose(|field| key(taken, field), from, |number| lanes.unfinished(number)) {
+                Choice::Worker(worker) => self.lanes.append(worker, &out).map(|()| self.crew.dealt(worker)),
+                Choice::Wait(room) => {
+                    self.room = room;
+                    return Dealt::NoRoom;
+                }
+            }
         };
         match appended {
             Ok(()) => {
@@ -101,6 +111,17 @@ impl Dealer {
             }
             Err(error) => self.refused(error, |dealer, reason| dealer.bury(taken, tag, reason)),
         }
+    }
+
+    /// Has the consumer `waiting` rung for when there is room for the message that found none.
+    pub(super) fn ask_for_room(&mut self, waiting: &Consumer) -> Asked {
+        self.lanes.ask(&self.room, waiting)
+    }
+
+    /// Once that room is there: whether somebody rang for it.
+    pub(super) fn room_came(&mut self) -> Option<bool> {
+        let is_there = self.room.is_there(|number| self.lanes.unfinished(number));
+        is_there.then(|| self.lanes.rang(&self.room))
     }
 
     fn refused(&mut self, error: AppendError, never: impl FnOnce(&mut Self, &str) -> Dealt) -> Dealt {
@@ -162,9 +183,11 @@ impl Dealer {
         Ok(true)
     }
 
-    /// See [`Crew::note`].
-    pub(super) fn note(&mut self, number: u32, present: bool) {
-        self.crew.note(number, present, Instant::now());
+    /// A surplus worker is gone, and its queue drained.
+    pub(super) fn forget(&mut self, number: u32) {
+        if self.crew.forget(number) {
+            self.lanes.forget(number);
+        }
     }
 
     /// Tells of something that lasts, once.
@@ -176,7 +199,7 @@ impl Dealer {
     }
 
     pub(super) fn queue_of(&self, number: u32) -> Option<QueueName> {
-        self.crew.queue(number)
+        self.lanes.queue(number)
     }
 }
 
@@ -191,4 +214,11 @@ fn open<'a>(
         Some(sender) => Ok(sender),
         empty => Ok(empty.insert(transit.sender(queue, &lane(pool))?)),
     }
+}
+
+/// What the field says; a message without it, or that cannot be read, is as one where it is empty.
+fn key(taken: &Taken, field: &str) -> String {
+    let message = Message::from_encoded(taken.stamp, taken.body.clone());
+    let text = |message: &Message| Some(message.get(field)?.scalar_text()?.into_owned());
+    message.ok().as_ref().and_then(text).unwrap_or_default()
 }
