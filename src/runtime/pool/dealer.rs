@@ -222,3 +222,123 @@ fn key(taken: &Taken, field: &str) -> String {
     let text = |message: &Message| Some(message.get(field)?.scalar_text()?.into_owned());
     message.ok().as_ref().and_then(text).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Balance;
+    use crate::fields;
+    use crate::message::Stamp;
+    use crate::name::LaneName;
+    use crate::task::worker_name;
+    use crate::transit::{Bell, POISON, Reader, Settings};
+
+    /// A pool of two workers in a transit of its own.
+    struct Fixture {
+        _directory: tempfile::TempDir,
+        transit: Transit,
+        pool: TaskName,
+        reader: Reader,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let transit = Transit::open(directory.path()).unwrap();
+            let bell = Bell::open(&transit).unwrap();
+            let reader = Reader { bell, waker: Some(std::sync::Arc::new(|| ())), description: String::new() };
+            Self { _directory: directory, transit, pool: TaskName::new("Mill").unwrap(), reader }
+        }
+
+        /// One of whose workers these are there.
+        fn dealer(&self, present: &[u32]) -> Dealer {
+            let terms = Terms { workers: 2, balance: Balance::Least, settings: Settings::default() };
+            let mut dealer = Dealer::new(self.transit.clone(), self.pool.clone(), terms.clone());
+            dealer.set_terms(terms, Instant::now()).unwrap();
+            for number in present {
+                dealer.crew.note(*number, true, Instant::now());
+            }
+            dealer
+        }
+
+        fn worker(&self, number: u32) -> QueueName {
+            worker_name(&self.pool, number).unwrap().queue()
+        }
+
+        fn consumer(&self, queue: &QueueName) -> Consumer {
+            self.transit.consumer(queue, None, &self.reader).unwrap()
+        }
+
+        fn append(&self, queue: &QueueName, lane: &LaneName, tag: Option<Tag>, n: i64) {
+            let body = Message::new(fields! { n: n }).encoded().unwrap().clone();
+            let out = Outgoing { stamp: Stamp::now(), tag, body: &body };
+            self.transit.sender(queue, lane).unwrap().append(&out).unwrap();
+        }
+
+        fn send(&self, numbers: std::ops::Range<i64>) {
+            let lane = LaneName::Process(TaskName::new("test").unwrap());
+            numbers.for_each(|n| self.append(&self.pool.queue(), &lane, None, n));
+        }
+
+        /// How many messages a queue holds.
+        fn held(&self, queue: &QueueName) -> u64 {
+            self.transit.status(queue).unwrap().map_or(0, |status| status.messages)
+        }
+    }
+
+    fn take(consumer: &mut Consumer) -> Vec<Taken> {
+        let mut batch = Vec::new();
+        while consumer.take(&mut batch).unwrap() > 0 {}
+        batch
+    }
+
+    #[test]
+    fn what_is_dealt_is_at_a_worker_and_finished_and_where_nobody_has_room_it_stays() {
+        let fixture = Fixture::new();
+        fixture.send(0..40);
+        let (mut dealer, mut source) = (fixture.dealer(&[1, 2]), fixture.consumer(&fixture.pool.queue()));
+        let dealt: Vec<_> = take(&mut source).iter().map(|taken| dealer.deal(&mut source, taken, None)).collect();
+        assert!(dealt[..32].iter().all(|dealt| *dealt == Dealt::Done));
+        assert!(dealt[32..].iter().all(|dealt| *dealt == Dealt::NoRoom));
+        let held = [1, 2].map(|number| fixture.held(&fixture.worker(number)));
+        assert_eq!((held, fixture.held(&fixture.pool.queue())), ([16, 16], 8));
+        assert_eq!((dealer.ask_for_room(&source), dealer.room_came()), (Asked::Rings, None));
+        let mut worker = fixture.consumer(&fixture.worker(2));
+        let half = take(&mut worker)[7].clone();
+        worker.finish(half.lane, half.end, half.count);
+        assert_eq!((dealer.room_came(), dealer.ask_for_room(&source)), (Some(true), Asked::IsThere));
+    }
+
+    #[test]
+    fn what_was_dealt_before_a_kill_and_not_finished_is_not_dealt_again() {
+        let fixture = Fixture::new();
+        fixture.send(0..3);
+        let first = take(&mut fixture.consumer(&fixture.pool.queue()))[0].clone();
+        let tag = Tag { epoch: first.lane.0, n: first.end, index: 0 };
+        fixture.append(&fixture.worker(2), &lane(&fixture.pool), Some(tag), 0);
+        let (dealer, mut source) = (fixture.dealer(&[]), fixture.consumer(&fixture.pool.queue()));
+        dealer.settle(&mut source).unwrap();
+        assert_eq!((fixture.held(&fixture.pool.queue()), take(&mut source).len()), (2, 2));
+        // Its tag names nothing more now.
+        dealer.settle(&mut source).unwrap();
+        assert_eq!(fixture.held(&fixture.pool.queue()), 2);
+    }
+
+    #[test]
+    fn what_a_worker_leaves_goes_to_the_other_one_and_to_dead_where_three_ended_on_it() {
+        let fixture = Fixture::new();
+        let (mine, tag) = (lane(&fixture.pool), |index| Some(Tag { epoch: 1, n: 8, index }));
+        fixture.append(&fixture.worker(1), &mine, tag(POISON), 0);
+        fixture.append(&fixture.worker(1), &mine, tag(1), 1);
+        let (mut dealer, mut source) = (fixture.dealer(&[2]), fixture.consumer(&fixture.worker(1)));
+        assert!(dealer.relieve(1, &mut source).unwrap());
+        let left = [fixture.worker(1), dead::queue()].map(|queue| fixture.held(&queue));
+        assert_eq!(left, [0, 1]);
+        let tags: Vec<_> = take(&mut fixture.consumer(&fixture.worker(2))).iter().map(|taken| taken.tag).collect();
+        assert_eq!(tags.into_iter().map(|tag| tag.unwrap().index).collect::<Vec<_>>(), [1]);
+        // Nobody but itself is there: it stays where it is.
+        fixture.append(&fixture.worker(2), &mine, tag(0), 2);
+        let mut source = fixture.consumer(&fixture.worker(2));
+        assert!(!dealer.relieve(2, &mut source).unwrap());
+    }
+}
