@@ -27,8 +27,8 @@ pub(super) struct Dealer {
     pool: TaskName,
     pub(super) crew: Crew,
     lanes: WorkerLanes,
-    /// What the last message that found no room waits for; nobody's: it was refused for another reason.
-    room: Room,
+    /// What the last message that found no room waits for; none: it was refused for another reason.
+    room: Option<Room>,
     /// Our lane of `dead`.
     grave: Option<Sender>,
     /// Our lane of the task's own queue, where that is no pool's any more.
@@ -40,7 +40,7 @@ pub(super) struct Dealer {
 impl Dealer {
     pub(super) fn new(transit: Transit, pool: TaskName, terms: Terms) -> Self {
         let lanes = WorkerLanes::new(transit.clone(), pool.clone(), terms.settings);
-        let (crew, room) = (Crew::new(terms), Room::default());
+        let (crew, room) = (Crew::new(terms), None);
         Self { transit, pool, crew, lanes, room, grave: None, back: None, fault: None }
     }
 
@@ -91,7 +91,7 @@ impl Dealer {
 
     fn append(&mut self, taken: &Taken, tag: Tag, from: Option<u32>) -> Dealt {
         let out = Outgoing { stamp: taken.stamp, tag: Some(tag), body: &taken.body };
-        self.room = Room::default();
+        self.room = None;
         let appended = if self.crew.is_dissolved() {
             self.lane_back().and_then(|back| back.append(&out))
         } else {
@@ -99,7 +99,7 @@ impl Dealer {
             match self.crew.choose(|field| key(taken, field), from, |number| lanes.unfinished(number)) {
                 Choice::Worker(worker) => self.lanes.append(worker, &out).map(|()| self.crew.dealt(worker)),
                 Choice::Wait(room) => {
-                    self.room = room;
+                    self.room = Some(room);
                     return Dealt::NoRoom;
                 }
             }
@@ -115,13 +115,14 @@ impl Dealer {
 
     /// Has the consumer `waiting` rung for when there is room for the message that found none.
     pub(super) fn ask_for_room(&mut self, waiting: &Consumer) -> Asked {
-        self.lanes.ask(&self.room, waiting)
+        self.room.as_ref().map_or(Asked::Nobody, |room| self.lanes.ask(room, waiting))
     }
 
     /// Once that room is there: whether somebody rang for it.
     pub(super) fn room_came(&mut self) -> Option<bool> {
-        let is_there = self.room.is_there(|number| self.lanes.unfinished(number));
-        is_there.then(|| self.lanes.rang(&self.room))
+        let room = self.room.as_ref()?;
+        let is_there = room.is_there(|number| self.lanes.unfinished(number));
+        is_there.then(|| self.lanes.rang(room))
     }
 
     fn refused(&mut self, error: AppendError, never: impl FnOnce(&mut Self, &str) -> Dealt) -> Dealt {
@@ -336,9 +337,10 @@ mod tests {
         assert_eq!(left, [0, 1]);
         let tags: Vec<_> = take(&mut fixture.consumer(&fixture.worker(2))).iter().map(|taken| taken.tag).collect();
         assert_eq!(tags.into_iter().map(|tag| tag.unwrap().index).collect::<Vec<_>>(), [1]);
-        // Nobody but itself is there: it stays where it is.
+        // Nobody but itself is there, so it stays where it is.
         fixture.append(&fixture.worker(2), &mine, tag(0), 2);
         let mut source = fixture.consumer(&fixture.worker(2));
         assert!(!dealer.relieve(2, &mut source).unwrap());
+        assert_eq!((dealer.ask_for_room(&source), fixture.held(&fixture.worker(2))), (Asked::Absent, 2));
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum Asked {
     Rings,
     /// Nobody will.
     Nobody,
+    /// Nobody is there: who comes is found by looking after the workers.
+    Absent,
 }
 
 /// The lane by which the dispatcher of `pool` writes: a `task:` lane, for those keep their last tag.
@@ -104,6 +106,9 @@ impl WorkerLanes {
 
     /// Has `waiting` rung for when there is room.
     pub(super) fn ask(&mut self, room: &Room, waiting: &Consumer) -> Asked {
+        if room.workers.is_empty() {
+            return Asked::Absent;
+        }
         let (mut rings, mut silent) = (false, false);
         for number in &room.workers {
             match self.sender(*number) {

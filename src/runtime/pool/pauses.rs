@@ -34,7 +34,7 @@ impl RoomWait {
 
     /// How long to wait after this was `asked`.
     pub(super) fn pause(&mut self, asked: Asked) -> Duration {
-        if asked == Asked::Rings && !self.unheard {
+        if asked == Asked::Absent || (asked == Asked::Rings && !self.unheard) {
             return CALM;
         }
         let pause = self.pause;
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn who_is_rung_for_waits_for_the_ring_and_who_is_not_looks_again_and_again() {
         let mut wait = RoomWait::default();
-        assert_eq!(wait.pause(Asked::Rings), CALM);
+        assert_eq!([wait.pause(Asked::Rings), wait.pause(Asked::Absent)], [CALM; 2]);
         let pauses: Vec<_> = (0..5).map(|_| wait.pause(Asked::Nobody).as_millis()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 8]);
         wait.moved();
