@@ -10,6 +10,7 @@ use super::error::DaemonError;
 use super::reload::{Daemon, Externals};
 use super::start::Lines;
 use crate::channel::QueueLine;
+use crate::name::TaskName;
 use crate::runtime::{ControlInbox, ControlMessage};
 
 /// Where events come from.
@@ -19,6 +20,8 @@ pub(super) struct Events {
     pub(super) inbox: Option<ControlInbox>,
     pub(super) changed: Option<mpsc::Receiver<()>>,
     pub(super) lines: Option<Lines>,
+    /// Processes of which something is new.
+    pub(super) news: Option<mpsc::Receiver<TaskName>>,
 }
 
 enum Event {
@@ -27,6 +30,8 @@ enum Event {
     /// The config file may have changed, or a second has passed.
     Look,
     Line(QueueLine),
+    /// A process was seen to have begun or ended.
+    News(TaskName),
 }
 
 /// Why a daemon ends.
@@ -39,7 +44,7 @@ impl Events {
     pub(super) fn new() -> Result<Self, DaemonError> {
         let catch = |kind| signal(kind).map_err(|source| DaemonError::Kernel { what: "catching signals", source });
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None })
+        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None, news: None })
     }
 
     /// Runs the daemon until something ends it.
@@ -54,6 +59,7 @@ impl Events {
                 message = next_message(&mut self.inbox) => Event::Control(message),
                 () = next_change(&mut self.changed) => Event::Look,
                 line = next_line(&mut self.lines) => Event::Line(line),
+                process = next_news(&mut self.news) => Event::News(process),
                 _ = second.tick() => Event::Look,
             };
             if let Some(ending) = handle(event, daemon).await {
@@ -76,6 +82,7 @@ async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
         Event::Signal(name, externals) => return Some(Ending::Signal(name, externals)),
         Event::Look => daemon.look().await,
         Event::Line(line) => daemon.send_line(line),
+        Event::News(process) => daemon.node.look_at_worker(&process),
         Event::Control(message) => {
             let control = Control::read(&message.message);
             let ending = match control {
@@ -132,6 +139,17 @@ async fn next_line(lines: &mut Option<Lines>) -> QueueLine {
     };
     match line {
         Some(line) => line,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_news(news: &mut Option<mpsc::Receiver<TaskName>>) -> TaskName {
+    let process = match news {
+        Some(news) => news.recv().await,
+        None => None,
+    };
+    match process {
+        Some(process) => process,
         None => std::future::pending().await,
     }
 }

@@ -22,6 +22,9 @@ use crate::transit::{self, Transit};
 /// How long what is in mailboxes may take at the end: what the original gives its external tasks.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// So much news of processes waits while the daemon is busy: a word or two of each of a hundred.
+const NEWS: usize = 256;
+
 /// Lines of out-of-band channels that are configured to go to queues.
 pub type Lines = mpsc::Receiver<QueueLine>;
 
@@ -69,7 +72,9 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
         description: format!("pid {}, state directory {}", std::process::id(), state_dir.display()),
         control_queue: Some(options.control_queue.clone()),
     };
-    let supervisor = Supervisor::start(state_dir.clone(), options.launch.clone());
+    let (news, heard) = mpsc::channel(NEWS);
+    let supervisor = Supervisor::start(state_dir.clone(), options.launch.clone(), news);
+    events.news = Some(heard);
     events.changed = config_file.as_mut().map(ConfigFile::watch);
     events.lines = options.lines.take();
     let (node, inbox) = Node::start(node_options).await?;

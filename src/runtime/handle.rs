@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::delivery::Delivery;
-use super::inlet::Service;
+use super::inlet::{Service, WINDOW};
 use super::neighbour::Neighbour;
 use super::office::Office;
 use super::pool;
@@ -157,10 +157,14 @@ impl Handle {
     pub(super) fn service(&self, name: &TaskName) -> Option<Service> {
         let (mailbox, settings) = (self.served()?.clone(), settings(&self.framework.queue));
         let pool = pool_of(name).filter(|_| self.role == Role::Worker).map(|(pool, _)| pool);
-        let settings = if pool.is_some() { pool::of_worker(settings) } else { settings };
+        let (settings, window) = match &pool {
+            // Half of what a dispatcher hands out ahead is as much as it waits for.
+            Some(_) => (pool::of_worker(settings), pool::AHEAD as usize),
+            None => (settings, WINDOW),
+        };
         // Also what was left by the workers of a former pool has been dealt to this queue.
         let dealer = Some(pool::lane(pool.as_ref().unwrap_or(name)));
-        Some(Service { settings, mailbox, dealer })
+        Some(Service { settings, window, mailbox, dealer })
     }
 
     /// The mailbox that the inlet fills.

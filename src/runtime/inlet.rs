@@ -30,6 +30,9 @@ const CAUSED: Duration = Duration::from_secs(10);
 /// that shows, and some hundred are looked after every second.
 const LOOKS: usize = 256;
 
+/// How many inputs of one queue may be under way: one visit of the consumer.
+pub(super) const WINDOW: usize = 256;
+
 /// Where the inlet gets its orders.
 #[derive(Clone)]
 pub(super) struct InletHandle(mpsc::Sender<InletRequest>);
@@ -48,6 +51,8 @@ enum InletRequest {
 pub(super) struct Service {
     /// What the queue is told about its bound.
     pub(super) settings: Settings,
+    /// How many inputs may be under way before it fetches no more; when half of them are done it finishes those.
+    pub(super) window: usize,
     /// Where its messages go.
     pub(super) mailbox: Arc<Mailbox<Delivery>>,
     /// The lane of a pool's dispatcher, whose tags say how many workers ended on a message before.

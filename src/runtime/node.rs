@@ -17,7 +17,7 @@ use super::control::ControlInbox;
 use super::dead;
 use super::delivery::Delivery;
 use super::handle::{Handle, Order, Role, Setup, settings};
-use super::inlet::{InletHandle, Service};
+use super::inlet::{InletHandle, Service, WINDOW};
 use super::leaver::Leaver;
 use super::office::Office;
 use super::pool::{PoolHandle, Terms};
@@ -108,7 +108,8 @@ impl Node {
         let mut inbox = None;
         if let Some(control_queue) = control_queue {
             let mailbox = Arc::new(Mailbox::new());
-            let service = Service { settings: Settings::default(), mailbox: mailbox.clone(), dealer: None };
+            let service =
+                Service { settings: Settings::default(), window: WINDOW, mailbox: mailbox.clone(), dealer: None };
             inlet.serve(control_queue, service).await;
             inbox = Some(ControlInbox::new(mailbox));
         }
@@ -299,6 +300,16 @@ impl Node {
             Err(refusal) => tracing::debug!("a line of a channel: {refusal}"),
         }
         self.lost_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An external process is said to have begun or ended: the dispatcher of its pool, if it is a worker of one here,
+    /// looks at it now rather than within a second.
+    pub fn look_at_worker(&self, process: &TaskName) {
+        if let Some((pool, number)) = pool_of(process)
+            && let Some(pool) = self.pools.get(&pool)
+        {
+            pool.look_at(number);
+        }
     }
 
     /// Which of its tasks wait for room, where, and since when; longest first.

@@ -31,13 +31,16 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Begins to watch what is on record in `state_dir`. Must be called within a tokio runtime.
+    ///
+    /// `news` gets the name of each process that is seen to have begun, ended, been parked or answered, as far as it has
+    /// room: who depends on it looks by itself, too.
     #[must_use]
-    pub fn start(state_dir: PathBuf, launch: Launch) -> Self {
+    pub fn start(state_dir: PathBuf, launch: Launch, news: mpsc::Sender<TaskName>) -> Self {
         let found = processes_on_record(&state_dir).unwrap_or_else(|error| {
             tracing::error!("what runs from before is not looked for: {error}");
             Vec::new()
         });
-        let shared = Arc::new(Shared::new(state_dir, launch));
+        let shared = Arc::new(Shared::new(state_dir, launch, news));
         let mut supervisor = Self { shared, watchers: BTreeMap::new(), rolling: Rolling::start() };
         for process in found {
             supervisor.watch(process);

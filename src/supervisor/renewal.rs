@@ -95,6 +95,9 @@ impl Watcher {
             self.note_outdated(false);
         }
         let Some(renewal) = &self.age.renewal else { return };
+        if !self.sight.is_alive() {
+            failpoint!("renewal.gone");
+        }
         let end = self.last_end();
         if end == renewal.earlier_end {
             return;
@@ -118,6 +121,7 @@ impl Watcher {
         self.age.renewal = Some(Renewal { before, earlier_end, done });
         self.phase = life::ending(Instant::now());
         self.end();
+        failpoint!("renewal.asked");
     }
 
     /// A host answers that has proven to be the one on record.
@@ -125,6 +129,7 @@ impl Watcher {
         let host = self.sight.record().map(|record| record.host);
         // The old one may answer once more before its end.
         let Some(renewal) = self.age.renewal.take_if(|renewal| renewal.before != host) else { return };
+        failpoint!("renewal.linked");
         let pid = host.map_or(0, |host| host.pid);
         tracing::info!(task = self.name.as_str(), "{}: renewed: pid {pid}, protocol {}", self.name, link::VERSION);
         answer(renewal.done, Outcome::Renewed);

@@ -6,6 +6,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::mpsc;
+
 use super::launch::Launch;
 use super::log_reader::LogBell;
 use crate::name::TaskName;
@@ -41,6 +43,7 @@ pub(super) struct Shared {
     pub(super) state_dir: PathBuf,
     pub(super) launch: Launch,
     pub(super) log_bell: LogBell,
+    news: mpsc::Sender<TaskName>,
     /// The processes that are parked now.
     parked: Mutex<BTreeSet<TaskName>>,
     /// Those that run another program than this daemon.
@@ -50,15 +53,23 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(state_dir: PathBuf, launch: Launch) -> Self {
+    pub(super) fn new(state_dir: PathBuf, launch: Launch, news: mpsc::Sender<TaskName>) -> Self {
         let log_bell = LogBell::start(&state_dir);
         Self {
             state_dir,
             launch,
             log_bell,
+            news,
             parked: Mutex::default(),
             outdated: Mutex::default(),
             spawner: Mutex::new(None),
+        }
+    }
+
+    /// Something about `process` is not as it was. Where nobody has listened for long it is not told.
+    pub(super) fn tell_news(&self, process: &TaskName) {
+        if let Err(error) = self.news.try_send(process.clone()) {
+            tracing::debug!("news of {process}: {error}");
         }
     }
 

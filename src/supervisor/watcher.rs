@@ -202,6 +202,9 @@ impl Watcher {
         if phase != self.phase || seen != self.last_seen {
             self.pause = LOOKS[0];
         }
+        if seen != self.last_seen {
+            self.shared.tell_news(&self.name);
+        }
         self.last_seen = seen;
         self.phase = phase;
         match effect {
@@ -350,6 +353,7 @@ impl Watcher {
             return self.contact.hang_up();
         }
         failpoint!("adoption.proven");
+        self.shared.tell_news(&self.name);
         self.age.heard(hello);
         self.renewed_by_answer();
         if self.age.on_trial {

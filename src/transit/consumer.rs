@@ -21,6 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::bell::{Bell, LONGEST_WAIT, Waker};
 use super::error::Error;
 use super::incident::Incident;
+use super::index::Ringing;
 use super::lane_writer::IDLE;
 use super::open::Inner;
 use super::protocol::Mark;
@@ -226,14 +227,20 @@ impl Consumer {
         Ok(taken)
     }
 
-    /// Publishes that a lane is handled up to a position: the room may go, and nobody takes it again.
+    /// Publishes that a lane is handled up to a position: the room may go, and nobody takes it again. Rings for the
+    /// lane's writer where that waits for it ([`Sender::await_finished`](super::Sender::await_finished)).
     pub fn finish(&mut self, lane: LaneId, position: u64, count: u64) {
         let mark = Mark { position, count };
-        if !self.source.finish(lane, mark)
+        if !self.source.finish(&self.transit, lane, mark)
             && let Some(old) = &mut self.old
         {
-            old.finish(lane, mark);
+            old.finish(&self.transit, lane, mark);
         }
+    }
+
+    /// By what it is rung for.
+    pub(super) fn ringing(&self) -> Ringing {
+        self.source.ringing()
     }
 
     /// Where to note which input of a lane is being handled; nothing where there is no such lane. Worth keeping, for a

@@ -21,9 +21,11 @@ use super::error::Error;
 use super::idle_lane::Stillness;
 use super::incident::Incident;
 use super::lane_writer::aside_name;
+use super::open::Inner;
 use super::protocol::Mark;
 use super::queue::Queue;
 use super::record::{self, END, padded};
+use super::ring::WriterRinger;
 use super::segment::{self, Segment, SegmentFault};
 use super::slot::LaneId;
 use super::under_way::Suspect;
@@ -48,6 +50,8 @@ pub(super) struct LaneReader {
     /// Jumps that `finish` has not reached yet: from where, to where.
     jumps: VecDeque<(u64, Mark)>,
     pub(super) stillness: Stillness,
+    /// Made where the lane's writer has waited once.
+    ringer: Option<WriterRinger>,
 }
 
 /// What a copied batch came to.
@@ -69,8 +73,8 @@ impl LaneReader {
         let suspect = slot.suspect().after(slot.under_way(), finished.position);
         slot.set_suspect(suspect);
         slot.set_under_way(0);
-        let (id, segment, jumps, stillness) = (slot.id(), None, VecDeque::new(), Stillness::default());
-        Some(Self { at, id, name, read: finished, finished, suspect, segment, jumps, stillness })
+        let (id, segment, jumps, stillness, ringer) = (slot.id(), None, VecDeque::new(), Stillness::default(), None);
+        Some(Self { at, id, name, read: finished, finished, suspect, segment, jumps, stillness, ringer })
     }
 
     /// Lets go of the open segment; it is opened again where it is needed.
@@ -132,6 +136,14 @@ impl LaneReader {
         if mark.position > self.finished.position {
             self.finished = mark;
             queue.index.slot(self.at).publish_finished(mark);
+        }
+    }
+
+    /// Rings for the lane's writer, if it waits for what is finished now.
+    #[inline]
+    pub(super) fn ring_writer(&mut self, transit: &Inner, queue: &Queue) {
+        if let Some(ringing) = queue.index.slot(self.at).awaited(self.finished.count) {
+            self.ringer.get_or_insert_with(WriterRinger::new).ring(transit, ringing);
         }
     }
 

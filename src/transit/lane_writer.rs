@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{AppendError, Error};
 use super::follows::Follows;
+use super::index::Ringing;
 use super::open::Inner;
 use super::protocol::{Mapped, Mark, announce};
 use super::queue::Queue;
@@ -145,6 +146,17 @@ impl LaneWriter {
     /// What is appended from now on is taken after what `lane` holds up to `to`; false where that cannot be promised.
     pub(super) fn follow(&self, lane: LaneId, to: u64) -> bool {
         Follows::order(&self.queue, self.at, self.mark.position, lane, to)
+    }
+
+    /// Asks for a ring when no more than `most` messages of the lane wait to be handled; false when it is so already.
+    pub(super) fn await_finished(&self, most: u64, ringing: Ringing) -> bool {
+        let count = self.mark.count.saturating_sub(most);
+        count > 0 && self.slot().await_finished(count, ringing)
+    }
+
+    /// Whether it asked for a ring that did not come yet.
+    pub(super) fn awaits_ring(&self) -> bool {
+        self.slot().is_awaited()
     }
 
     /// Appends a record, and rings for the consumer if it sleeps.

@@ -24,6 +24,7 @@
 //!                  announce: fence, the lane's bit, fence, and if the consumer sleeps: ring
 //! Consumer::take   see the bit; copy out what is published; check the copy
 //! Consumer::finish publish the finished position (Release)                    the room may go
+//!                  fence; if the lane's writer waits for that: ring           (Sender::await_finished)
 //! ```
 //!
 //! Invariant: no lock is taken on the data path across processes, and nothing outside this module sees mapped memory.
@@ -34,7 +35,8 @@
 //! Invariant: what a file holds is not believed. Bytes of any value lead to an error or an [`Incident`], never to a
 //! panic, an endless loop or a read beyond a mapping.
 //!
-//! What this does not do: it does not wait for room (`append` says [`AppendError::Full`], the caller decides), it
+//! What this does not do: it does not wait for room (`append` says [`AppendError::Full`], the caller decides; it can ask
+//! for a ring), it
 //! knows nothing of tasks or of what a body means, and it does not catch SIGBUS (a file truncated under a mapping).
 
 mod async_bell;

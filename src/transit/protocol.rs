@@ -126,6 +126,33 @@ pub(super) fn announce<M: Memory>(bits: &M::Word, bit: u64, sleeping: &M::Word) 
     sleeping.load(Ordering::Relaxed) == SLEEPING && sleeping.exchange(SLEEPING, AWAKE, Ordering::Relaxed)
 }
 
+/// Before a writer waits until `count` messages of its lane are finished (more than none): true when it may, for the
+/// consumer will ring; false when they are.
+///
+/// Of this fence and the one of [`is_awaited`] one is first: either the writer sees the count, or the consumer sees
+/// that it is awaited.
+#[must_use]
+pub(super) fn await_finished<M: Memory>(awaited: &M::Word, count: u64, finished_count: &M::Word) -> bool {
+    // Release: who takes it sees whom to ring for.
+    awaited.store(count, Ordering::Release);
+    M::fence(Ordering::SeqCst);
+    let waits = finished_count.load(Ordering::Relaxed) < count;
+    if !waits {
+        awaited.store(0, Ordering::Relaxed);
+    }
+    waits
+}
+
+/// After publishing that `finished` messages of a lane are: true when its writer must be rung for, once each time it
+/// waits.
+#[inline]
+#[must_use]
+pub(super) fn is_awaited<M: Memory>(awaited: &M::Word, finished: u64) -> bool {
+    M::fence(Ordering::SeqCst);
+    let count = awaited.load(Ordering::Relaxed);
+    count != 0 && count <= finished && awaited.exchange(count, 0, Ordering::Acquire)
+}
+
 /// Takes the bits of 64 lanes, those left out that `known` has already: each lane returned, and each of `known`,
 /// is to be read until its write position is reached.
 #[must_use]

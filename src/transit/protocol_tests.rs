@@ -6,7 +6,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
 use super::protocol::{
-    AWAKE, Mark, Memory, Word, announce, collect, fall_asleep, is_still, observe, publish, renew, wake_up,
+    AWAKE, Mark, Memory, Word, announce, await_finished, collect, fall_asleep, is_awaited, is_still, observe, publish,
+    renew, wake_up,
 };
 
 impl Word for AtomicU64 {
@@ -197,4 +198,36 @@ fn nobody_believes_a_place_used_anew<M: Memory<Word = AtomicU64> + 'static>() {
 fn what_is_read_from_a_place_used_anew_is_not_believed() {
     nobody_believes_a_place_used_anew::<Fenced>();
     assert!(std::panic::catch_unwind(nobody_believes_a_place_used_anew::<Unfenced>).is_err());
+}
+
+/// A writer waits until two messages are finished while the consumer finishes them: if it waits at the end, somebody
+/// must have rung, once, and whoever rang has seen for whom.
+fn no_writer_oversleeps<M: Memory<Word = AtomicU64> + 'static>() {
+    loom::model(|| {
+        let word = || Arc::new(AtomicU64::new(0));
+        let (awaited, bell, position, count) = (word(), word(), word(), word());
+        let theirs = (awaited.clone(), bell.clone(), position.clone(), count.clone());
+        let consumer = loom::thread::spawn(move || {
+            let (awaited, bell, position, count) = theirs;
+            let mut rung = 0;
+            for n in 1..=2 {
+                publish::<M>(&position, &count, Mark { position: n, count: n });
+                if is_awaited::<M>(&awaited, n) {
+                    assert_eq!((n, bell.load(Ordering::Relaxed)), (2, 7), "rung too early, or for somebody else");
+                    rung += 1;
+                }
+            }
+            rung
+        });
+        bell.store(7, Ordering::Relaxed);
+        let waits = await_finished::<M>(&awaited, 2, &count);
+        let rung = consumer.join().unwrap();
+        assert!(rung <= 1 && (rung == 1 || !waits), "the writer waits, and nobody rang");
+    });
+}
+
+#[test]
+fn no_writer_that_waits_is_forgotten_and_without_the_fences_the_model_finds_that_it_is() {
+    no_writer_oversleeps::<Fenced>();
+    assert!(std::panic::catch_unwind(no_writer_oversleeps::<Unfenced>).is_err());
 }

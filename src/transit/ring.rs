@@ -1,4 +1,4 @@
-//! A sender's hold on its queue's doorbell.
+//! A sender's hold on its queue's doorbell, and a consumer's on that of a sender who waits for it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -42,24 +42,49 @@ impl Ringer {
             let Some(ringing) = index.ringing() else { return };
             *self = Self { version, target: open(transit, ringing) };
         }
-        if self.ring_once() {
+        if self.target.ring_once() {
             let Some(ringing) = index.ringing() else { return };
             *self = Self { version, target: open(transit, ringing) };
-            if self.ring_once() {
+            if self.target.ring_once() {
                 self.target = Target::Nobody;
             }
         }
     }
+}
 
+/// The bell of a lane's writer that waits, opened once for as long as it stays the same.
+#[derive(Debug)]
+pub(super) struct WriterRinger {
+    ringing: Ringing,
+    target: Target,
+}
+
+impl WriterRinger {
+    pub(super) fn new() -> Self {
+        Self { ringing: Ringing::default(), target: Target::Nobody }
+    }
+
+    /// Rings. A writer that cannot be rung for is gone, or looks by itself after a while.
+    pub(super) fn ring(&mut self, transit: &Inner, ringing: Ringing) {
+        if ringing != self.ringing || matches!(self.target, Target::Nobody) {
+            *self = Self { ringing, target: open(transit, ringing) };
+        }
+        if self.target.ring_once() {
+            self.target = Target::Nobody;
+        }
+    }
+}
+
+impl Target {
     /// True when whom it rings for is gone.
     fn ring_once(&mut self) -> bool {
-        match &mut self.target {
-            Target::Nobody => false,
-            Target::Ours(bell, token) => bell.upgrade().is_none_or(|bell| {
+        match self {
+            Self::Nobody => false,
+            Self::Ours(bell, token) => bell.upgrade().is_none_or(|bell| {
                 bell.wake(*token);
                 false
             }),
-            Target::Theirs(fifo, token) => match fifo.write(&token.to_le_bytes()) {
+            Self::Theirs(fifo, token) => match fifo.write(&token.to_le_bytes()) {
                 // A full FIFO holds more tokens than the reader reads one by one: it looks at every queue.
                 Ok(_) => false,
                 Err(error) => error.kind() != ErrorKind::WouldBlock,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::consumer::Consumer;
 use super::error::{AppendError, Error};
 use super::lane_writer::{LaneWriter, Stop};
 use super::open::Inner;
@@ -93,6 +94,20 @@ impl Sender {
     #[must_use]
     pub fn follow(&self, lane: LaneId, position: u64) -> bool {
         self.shared.writer().follow(lane, position)
+    }
+
+    /// Has the bell of `waiting`, a queue that this process consumes, rung when no more than `most` messages of this
+    /// lane are unfinished; false when it is so already. Once each time this is called, and only by consumers that know
+    /// of it: older programs do not. So whoever waits looks after a while, too.
+    #[must_use]
+    pub fn await_finished(&self, most: u64, waiting: &Consumer) -> bool {
+        self.shared.writer().await_finished(most, waiting.ringing())
+    }
+
+    /// Whether the ring that was asked for did not come yet.
+    #[must_use]
+    pub fn awaits_ring(&self) -> bool {
+        self.shared.writer().awaits_ring()
     }
 
     /// How far the lane is written: position in bytes, and messages.

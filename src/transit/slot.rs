@@ -1,20 +1,23 @@
 //! A slot of the index: the words of one lane.
 //!
 //! ```text
-//! line 0   writer   written, its count; dropped-to, its count; what it follows: from where on, which lane, up to where
+//! line 0   writer   written, its count; dropped-to, its count; the finished count it waits for, its bell and token
 //! line 1   reader   finished, its count; messages lost; the input under way, the suspect, how many ended on it
-//! line 2   identity in use, lane id, length of the name; the base of an abandoned segment, with bit 0 set
+//! line 2   identity in use, lane id, length of the name; the base of an abandoned segment, with bit 0 set; what the lane
+//!                   follows: from where on, with bit 0 set, which lane, up to where
 //! 192..    the lane's name, at most 320 bytes
 //! ```
 //!
 //! Invariant: the writer's words are stored by whoever holds the lane's lock, the reader's by whoever consumes;
-//! identity words once, under the index's lock (`abandoned`: by the consumer).
+//! identity words once, under the index's lock (`abandoned`: by the consumer; what it follows: by the writer, seldom). The count waited for is cleared by the
+//! consumer that rings.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::follows::Follows;
-use super::protocol::{Mapped, Mark, observe, publish};
+use super::index::Ringing;
+use super::protocol::{Mapped, Mark, await_finished, is_awaited, observe, publish};
 use super::under_way::Suspect;
 use crate::name::LaneName;
 
@@ -41,9 +44,10 @@ const WRITTEN: usize = 0;
 const WRITTEN_COUNT: usize = 1;
 const DROPPED: usize = 2;
 const DROPPED_COUNT: usize = 3;
-const FOLLOWS_FROM: usize = 4;
-const FOLLOWS_LANE: usize = 5;
-const FOLLOWS_TO: usize = 6;
+/// These three are 0 in what older programs wrote, and not read by them.
+const AWAITED: usize = 4;
+const WRITER_BELL: usize = 5;
+const WRITER_TOKEN: usize = 6;
 const FINISHED: usize = 8;
 const FINISHED_COUNT: usize = 9;
 const LOST: usize = 10;
@@ -54,6 +58,10 @@ const IN_USE: usize = 16;
 const ID: usize = 17;
 const NAME_LEN: usize = 18;
 const ABANDONED: usize = 19;
+/// These three, too, are 0 in what older programs wrote, and not read by them.
+const FOLLOWS_FROM: usize = 20;
+const FOLLOWS_LANE: usize = 21;
+const FOLLOWS_TO: usize = 22;
 const NAME: usize = 24;
 /// The longest name of a lane that a slot holds, in bytes.
 const MAX_NAME: usize = (WORDS - NAME) * 8;
@@ -115,6 +123,26 @@ impl<'a> Slot<'a> {
     /// The order holds up to a later position.
     pub(super) fn follow_further(self, to: u64) {
         self.words[FOLLOWS_TO].store(to, Ordering::Release);
+
+    /// Asks to be rung for when `count` messages are finished, more than none; false when they are already.
+    pub(super) fn await_finished(self, count: u64, ringing: Ringing) -> bool {
+        self.words[WRITER_BELL].store(ringing.bell, Ordering::Relaxed);
+        self.words[WRITER_TOKEN].store(ringing.token, Ordering::Relaxed);
+        await_finished::<Mapped>(&self.words[AWAITED], count, &self.words[FINISHED_COUNT])
+    }
+
+    /// Whether somebody asked to be rung for and was not yet.
+    pub(super) fn is_awaited(self) -> bool {
+        self.words[AWAITED].load(Ordering::Relaxed) != 0
+    }
+
+    /// Whom to ring for, now that `finished` messages are. Each time a writer waits, it is said once.
+    #[inline]
+    pub(super) fn awaited(self, finished: u64) -> Option<Ringing> {
+        is_awaited::<Mapped>(&self.words[AWAITED], finished).then(|| Ringing {
+            bell: self.words[WRITER_BELL].load(Ordering::Relaxed),
+            token: self.words[WRITER_TOKEN].load(Ordering::Relaxed),
+        })
     }
 
     /// Bytes and messages held: from finished, or dropped, to written.

@@ -77,10 +77,16 @@ impl Source {
         }
     }
 
-    pub(super) fn finish(&mut self, id: LaneId, mark: Mark) -> bool {
+    pub(super) fn finish(&mut self, transit: &Inner, id: LaneId, mark: Mark) -> bool {
         let Some(lane) = self.by_id.get(&id).map(|at| &mut self.lanes[*at]) else { return false };
         lane.finish(&self.queue, mark);
+        lane.ring_writer(transit, &self.queue);
         true
+    }
+
+    /// By what this queue's consumer is rung for.
+    pub(super) fn ringing(&self) -> Ringing {
+        Ringing { bell: self.bell.id(), token: self.token }
     }
 
     /// Visits the next lane that holds something; 0 when none does.

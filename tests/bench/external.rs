@@ -3,8 +3,8 @@
 //! A whole system runs for each measurement: a daemon, keepers and hosts, all of which are this program, with tasks of
 //! its own (`outside_tasks`). What a task reaches it writes down with its time (`meter`).
 //!
-//! An argument picks the rows whose name contains it. `--only at_least_once|exactly_once|stateless|stateful [SECONDS]`
-//! runs ours alone, for a profiler.
+//! An argument picks the rows whose name contains it. `--only WHAT [SECONDS]` runs ours alone, for a profiler; WHAT is
+//! `at_least_once`, `exactly_once`, `stateless`, `stateful`, `pool` or `alone` (what a pool is compared with).
 
 #[path = "meter.rs"]
 mod meter;
@@ -44,6 +44,10 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const WINDOW: Duration = Duration::from_millis(600);
 /// The same for round trips.
 const TRIPS_WINDOW: Duration = Duration::from_millis(400);
+
+/// The entries of a stateless task: a pool, and a process of its own.
+const POOL: &str = "workers: 2";
+const ALONE: &str = "is_external: true";
 
 fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
@@ -103,6 +107,11 @@ fn rows(only: &[String]) -> Result {
     let name = "memory of a keeper alone (USS), against 256 KiB";
     row(name, "KiB", Better::Lower, 1.0, &|| keeper_kib(&mut crowd.borrow_mut()), &|| 256.0);
     drop(crowd);
+    let name = "a pool of 2 workers, against one external task";
+    if only.iter().all(|only| name.contains(only.as_str())) {
+        let through = |entry| move || through(entry, WINDOW).expect("a run of ours");
+        rows.push(Row::run(name, "M/s", Better::Higher, None, through(POOL), through(ALONE)));
+    }
     pairs::print(&rows);
     Ok(())
 }
@@ -113,6 +122,8 @@ fn alone(arguments: &[String]) -> Result {
     let window = Duration::from_secs(arguments.get(1).map_or(Ok(5), |text| text.parse())?);
     let figure = match what.as_str() {
         "stateless" | "stateful" => format!("{:.2} µs", trips(what, window)?),
+        "pool" => format!("{:.3} M/s", through(POOL, window)?),
+        "alone" => format!("{:.3} M/s", through(ALONE, window)?),
         delivery => format!("{:.3} M/s", flow_for(delivery, window)?),
     };
     println!("{what}: {figure}");
@@ -129,6 +140,17 @@ fn flow_for(delivery: &str, window: Duration) -> Result<f64> {
     let system = System::running(&format!(
         "(Source: ({commits}delivery: \"{delivery}\"), Count: ({commits}meter: {{meter}}),
           Router: (routes: [(match: (source: \"Source\"), forwards: [(qname: \"Count\")])]))"
+    ))?;
+    meter::rate(&system.meter(), WARM_UP)?;
+    Ok(meter::rate(&system.meter(), window)? / 1e6)
+}
+
+/// Millions of messages per second from a task in a process through a stateless one, by its `entry`, to a third.
+fn through(entry: &str, window: Duration) -> Result<f64> {
+    let system = System::running(&format!(
+        "(Source: (), Echo: ({entry}), Count: (meter: {{meter}}), Router: (routes: [
+            (match: (source: \"Source\"), forwards: [(qname: \"Echo\")]),
+            (match: (source: \"Echo\"), forwards: [(qname: \"Count\")])]))"
     ))?;
     meter::rate(&system.meter(), WARM_UP)?;
     Ok(meter::rate(&system.meter(), window)? / 1e6)

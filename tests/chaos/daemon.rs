@@ -97,7 +97,7 @@ impl Drop for Daemon {
 
 fn command(place: &Place) -> Command {
     let log = |path: &Path| File::options().append(true).create(true).open(path).unwrap();
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(place.program());
     command.arg0(MULTIMODULE).current_dir(place.path()).stdin(Stdio::null());
     command.arg("-c").arg(place.config()).arg("-s").arg(place.state()).arg("-T").arg(place.transit_dir());
     command.env_remove("RUST_LOG").env_remove("MULTIMODULE_LOG").env_remove("NO_COLOR");

@@ -17,6 +17,8 @@ pub(crate) struct Place {
     path: PathBuf,
     mounted: bool,
     environment: Vec<(&'static str, PathBuf)>,
+    /// Whether the daemon is to be the copy of its program.
+    other_program: bool,
 }
 
 impl Place {
@@ -26,7 +28,7 @@ impl Place {
         let path = dir.path().canonicalize().unwrap();
         fs::create_dir(path.join("conf")).unwrap();
         fs::create_dir(path.join("disk")).unwrap();
-        Self { dir: Some(dir), path, mounted: false, environment: Vec::new() }
+        Self { dir: Some(dir), path, mounted: false, environment: Vec::new(), other_program: false }
     }
 
     /// Puts state and transit on a disk of `mib` MiB; why not, where this user may not mount one.
@@ -64,6 +66,21 @@ impl Place {
     /// What may be made full or taken away: holds state and transit.
     pub(crate) fn disk(&self) -> PathBuf {
         self.path.join("disk")
+    }
+
+    /// The program of the daemon: ours, or a copy.
+    pub(crate) fn program(&self) -> PathBuf {
+        if self.other_program { self.path.join("program") } else { "/proc/self/exe".into() }
+    }
+
+    /// From its next start on the daemon is the other program of the two.
+    pub(crate) fn change_program(&mut self) {
+        self.other_program = !self.other_program;
+        if self.other_program && !self.program().exists() {
+            // By a process of its own: no child of ours must inherit a descriptor that writes to a program.
+            let ours = std::env::current_exe().unwrap();
+            assert!(Command::new("cp").arg(ours).arg(self.program()).status().unwrap().success());
+        }
     }
 
     pub(crate) fn config(&self) -> PathBuf {

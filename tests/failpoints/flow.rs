@@ -22,32 +22,47 @@ const WAIT: Duration = Duration::from_millis(1);
 pub(crate) struct Came {
     pub(crate) sent: i64,
     pub(crate) out: Tally,
-    /// By number, whether it came out beside.
-    beside: Vec<bool>,
+    /// What came out beside, by queue.
+    beside: [Beside; 2],
+}
+
+/// What came out of one queue, in any order.
+#[derive(Debug, Default)]
+struct Beside {
+    /// By number, whether it came out.
+    came: Vec<bool>,
     /// How many did.
-    beside_all: i64,
+    all: i64,
 }
 
 impl Came {
     /// Whether everything is through.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.out.highest == self.sent && self.beside_all == self.sent
+        self.through() == self.sent
     }
 
-    fn count_beside(&mut self, n: i64) {
+    /// So many numbers are through everywhere.
+    fn through(&self) -> i64 {
+        self.beside.iter().map(|beside| beside.all).fold(self.out.highest, i64::min)
+    }
+}
+
+impl Beside {
+    fn count(&mut self, n: i64) {
         let at = usize::try_from(n).unwrap();
-        if self.beside.len() <= at {
-            self.beside.resize(at + 1, false);
+        if self.came.len() <= at {
+            self.came.resize(at + 1, false);
         }
-        if !std::mem::replace(&mut self.beside[at], true) {
-            self.beside_all += 1;
+        if !std::mem::replace(&mut self.came[at], true) {
+            self.all += 1;
         }
     }
 }
 
 impl std::fmt::Display for Came {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} sent, {} came out beside, {:?}", self.sent, self.beside_all, self.out)
+        let [beside, pooled] = [0, 1].map(|at| self.beside[at].all);
+        write!(f, "{} sent, {beside} came out beside, {pooled} of the pool, {:?}", self.sent, self.out)
     }
 }
 
@@ -55,7 +70,7 @@ impl std::fmt::Display for Came {
 pub(crate) struct Flow {
     sender: Sender,
     out: Consumer,
-    beside: Consumer,
+    beside: [Consumer; 2],
 }
 
 impl Flow {
@@ -66,13 +81,12 @@ impl Flow {
             let reader = Reader { bell, waker: None, description: "the test".to_owned() };
             transit.consumer(&queue_name(queue), None, &reader).unwrap()
         };
-        Self { sender, out: consumer(OUT), beside: consumer(BESIDE) }
+        Self { sender, out: consumer(OUT), beside: BESIDE.map(consumer) }
     }
 
     /// Sends numbers up to `last` as far as not too many are on their way.
     pub(crate) fn send(&self, came: &mut Came, last: i64) {
-        let through = came.out.highest.min(came.beside_all);
-        for _ in 0..BURST.min(AHEAD - (came.sent - through)).min(last - came.sent) {
+        for _ in 0..BURST.min(AHEAD - (came.sent - came.through())).min(last - came.sent) {
             let message = message(came.sent + 1);
             match self.sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body: message.encoded().unwrap() }) {
                 Ok(()) => came.sent += 1,
@@ -88,8 +102,8 @@ impl Flow {
         for n in take(&mut self.out) {
             came.out.count(n);
         }
-        for n in take(&mut self.beside) {
-            came.count_beside(n);
+        for (consumer, beside) in self.beside.iter_mut().zip(&mut came.beside) {
+            take(consumer).into_iter().for_each(|n| beside.count(n));
         }
     }
 }

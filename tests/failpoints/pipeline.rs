@@ -5,21 +5,28 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use multimodule::process::HostRecord;
+use multimodule::fields;
+use multimodule::message::{Message, Stamp};
+use multimodule::name::LaneName;
+use multimodule::process::{HostFiles, HostRecord, read_record};
+use multimodule::transit::Outgoing;
+use multimodule::value::Value;
 use nix::sys::signal::Signal;
 
 use crate::daemon::{Daemon, LOOK};
 use crate::flow::{Came, Flow};
-use crate::place::{Place, queue_name};
+use crate::place::{Place, queue_name, task_name};
 use crate::points::Cause;
 use crate::run::Run;
-use crate::tasks::{BESIDE, COUNTERS, Counted, OUT, config};
+use crate::tasks::{BESIDE, COUNTERS, Counted, OUT, WORKER, config};
 use crate::victims;
 
 /// How long a process may take to come to a step: an idle lane gives its files back after 10 s.
 const COMES: Duration = Duration::from_secs(25);
 /// After this long without a kill its cause is there again: not every process that ends is the right one.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The same for renewals, which go through all processes.
+const RENEWED_AGAIN: Duration = Duration::from_secs(8);
 /// How long it may take until everything goes on.
 const GOES_ON: Duration = Duration::from_secs(30);
 /// So many numbers more must come through after a kill.
@@ -38,6 +45,8 @@ pub(crate) struct Pipeline {
     pub(crate) run: Run,
     /// Where the counters are now.
     external: bool,
+    /// Whether the other config holds, which makes no difference.
+    other: bool,
     place: Place,
     daemon: Option<Daemon>,
     flow: Option<Flow>,
@@ -51,13 +60,14 @@ impl Pipeline {
         let armed = place.path().join(ARMED);
         fs::create_dir(&armed).unwrap();
         place.add_to_environment("MULTIMODULE_FAILPOINTS", armed);
-        let pipeline = Self { run, external: run.external, place, daemon: None, flow: None, came: Came::default() };
+        let pipeline =
+            Self { run, external: run.external, other: false, place, daemon: None, flow: None, came: Came::default() };
         pipeline.write_config();
         pipeline
     }
 
     fn write_config(&self) {
-        self.place.write_config(&config(self.run.delivery(), self.external));
+        self.place.write_config(&config(self.run.delivery(), self.external, self.other));
     }
 
     /// The process that comes to `point` for the `hits`th time is killed.
@@ -74,7 +84,12 @@ impl Pipeline {
     /// Does what makes a process come to `point`, until one was killed there.
     pub(crate) fn come_to(&mut self, point: &str, cause: Cause) -> Result<(), String> {
         self.prepare(cause)?;
-        self.wait_for(point, cause, Instant::now())
+        let starts = self.daemon().starts;
+        self.wait_for(point, cause, Instant::now())?;
+        if cause == Cause::Reload && self.daemon().starts == starts && self.daemon().wait(AGAIN).is_none() {
+            return Err("another process than the daemon has come to it".to_owned());
+        }
+        Ok(())
     }
 
     /// The same for whoever comes after a killed process; where that was not the right one, it does its part later.
@@ -90,7 +105,7 @@ impl Pipeline {
             }
             if Instant::now() >= again {
                 self.cause(cause)?;
-                again = Instant::now() + AGAIN;
+                again = Instant::now() + if cause == Cause::Renew { RENEWED_AGAIN } else { AGAIN };
             }
             self.turn(if cause == Cause::Idle { self.came.sent } else { i64::MAX })?;
         }
@@ -123,18 +138,20 @@ impl Pipeline {
         match cause {
             Cause::Flow | Cause::Idle | Cause::Reboot | Cause::FirstStart | Cause::FirstNumbers => {}
             Cause::HostEnds => {
-                victims::kill(&self.counter()?.host_identity());
+                victims::kill(&self.process(COUNTERS[0])?.host_identity());
             }
-            Cause::ProcessEnds => {
-                let record = self.counter()?;
-                victims::kill(&record.keeper_identity());
-                victims::kill(&record.host_identity());
-            }
+            Cause::ProcessEnds => self.end_process(COUNTERS[0])?,
+            Cause::WorkerEnds => self.end_process(WORKER)?,
             Cause::DaemonEnds => self.daemon().kill(),
             Cause::Move => {
                 self.external = !self.external;
                 self.write_config();
             }
+            Cause::Reload => {
+                self.other = !self.other;
+                self.write_config();
+            }
+            Cause::Renew => self.renew(),
         }
         Ok(())
     }
@@ -143,19 +160,36 @@ impl Pipeline {
         self.daemon.as_mut().expect("it was started")
     }
 
-    /// The process of the first counter, once keeper and host live.
-    fn counter(&mut self) -> Result<HostRecord, String> {
+    fn end_process(&mut self, name: &str) -> Result<(), String> {
+        let record = self.process(name)?;
+        victims::kill(&record.keeper_identity());
+        victims::kill(&record.host_identity());
+        Ok(())
+    }
+
+    /// A daemon of another program comes, and is asked to renew what runs.
+    fn renew(&mut self) {
+        self.daemon().kill();
+        self.place.change_program();
+        let orders = Value::List(vec![fields! { type: "renew" }.into()]);
+        let message = Message::new(fields! { ".multimodule": fields! { control: orders } });
+        let control = self.place.transit().sender(&queue_name(CONTROL), &LaneName::Process(task_name("test"))).unwrap();
+        control.append(&Outgoing { stamp: Stamp::now(), tag: None, body: message.encoded().unwrap() }).unwrap();
+    }
+
+    /// An external process, once keeper and host live.
+    fn process(&mut self, name: &str) -> Result<HostRecord, String> {
         let end = Instant::now() + GOES_ON;
+        let file = HostFiles::new(&self.place.state(), &task_name(name)).process();
         loop {
-            // Records are listed in the order of their names.
-            if let Some(first) = victims::records(&self.place.state()).into_iter().next() {
-                let keeper_lives = victims::lives(&first.keeper_identity());
-                if keeper_lives && victims::lives(&first.host_identity()) {
-                    return Ok(first);
+            if let Some(record) = read_record::<HostRecord>(&file).ok().flatten() {
+                let keeper_lives = victims::lives(&record.keeper_identity());
+                if keeper_lives && victims::lives(&record.host_identity()) {
+                    return Ok(record);
                 }
                 // A host that has lost its keeper goes on; it gets one with its next start.
                 if !keeper_lives {
-                    victims::kill(&first.host_identity());
+                    victims::kill(&record.host_identity());
                 }
             }
             if Instant::now() > end {
@@ -235,7 +269,8 @@ impl Pipeline {
         let left = victims::all_of(self.place.path());
         faults.extend(left.iter().map(|(identity, words)| format!("an orphan: pid {}, {words}", identity.pid)));
         faults.extend(self.states());
-        for queue in [COUNTERS[0], COUNTERS[1], "T", "Side", OUT, BESIDE, "dead"] {
+        let queues = [COUNTERS[0], COUNTERS[1], "T", "Side", "Pool", WORKER, "Pool.2", OUT, "dead"];
+        for queue in queues.into_iter().chain(BESIDE) {
             let status = self.place.transit().status(&queue_name(queue)).unwrap();
             let messages = status.map_or(0, |status| status.messages);
             if messages > 0 {

@@ -28,10 +28,16 @@ pub(crate) enum Cause {
     HostEnds,
     /// A host and its keeper end.
     ProcessEnds,
+    /// The same for a worker of the pool.
+    WorkerEnds,
     /// The daemon ends.
     DaemonEnds,
     /// Tasks move between daemon and hosts.
     Move,
+    /// The config changes, and nothing moves: the daemon alone writes files.
+    Reload,
+    /// A daemon of another program comes, and is asked to renew everything.
+    Renew,
     /// Nothing happens for a while.
     Idle,
     /// The machine boots, as far as the queues can tell.
@@ -52,6 +58,9 @@ impl Cause {
             "segment.idle_ended" => return Self::Idle,
             // An end writes through what the last seconds did not.
             "commit.checkpoint_synced" | "commit.checkpoint_named" | "keeper.asked" => return Self::Move,
+            "keeper.record_beside" if !external => return Self::Reload,
+            "pool.settled" => return Self::DaemonEnds,
+            "pool.taken_over" | "pool.dealt_again" => return Self::WorkerEnds,
             "keeper.ordered"
             | "keeper.locked"
             | "keeper.intent_written"
@@ -65,6 +74,7 @@ impl Cause {
             "recovery" if external => Self::HostEnds,
             "recovery" | "adoption" => Self::DaemonEnds,
             "release" | "migration" => Self::Move,
+            "renewal" => Self::Renew,
             "keeper" | "host" => Self::HostEnds,
             _ => Self::Flow,
         }
@@ -81,7 +91,8 @@ pub(crate) fn is_of(name: &str, run: Run) -> bool {
     let cause = Cause::of(name, run.external);
     match (group(name), name) {
         // What is delivered, and how, is nothing to them.
-        ("keeper" | "host" | "adoption", _) => run.external && run.exactly_once,
+        (_, "keeper.record_beside") | ("pool", _) => run.exactly_once,
+        ("keeper" | "host" | "adoption" | "renewal", _) => run.external && run.exactly_once,
         // With the other delivery nothing waits for a record.
         (_, "commit.entry_appended" | "commit.outbox_appended") => run.exactly_once,
         _ if cause == Cause::Idle => run.external && run.exactly_once,

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!   this test ──► A (stateful) ──┬─► T (stateless) ──► B (stateful) ──► out ──► this test
-//!                                └─► Side (stateless) ──► beside ──► this test
+//!                                ├─► Side (stateless) ──► beside ──► this test
+//!                                └─► Pool (stateless, two workers) ──► pooled ──► this test
 //! ```
 //!
 //! A and B are in processes of their own or in the daemon, both; Side is where they are not; T is in the daemon, and
 //! copied.
+
+use std::time::Duration;
 
 use multimodule::runtime::{Registry, RegistryError};
 use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, View, fields};
@@ -15,8 +18,12 @@ use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, V
 pub(crate) const COUNTERS: [&str; 2] = ["A", "B"];
 /// What B sends goes here.
 pub(crate) const OUT: &str = "out";
-/// What Side sends goes here.
-pub(crate) const BESIDE: &str = "beside";
+/// What Side and Pool send goes here.
+pub(crate) const BESIDE: [&str; 2] = ["beside", "pooled"];
+/// The first worker of Pool.
+pub(crate) const WORKER: &str = "Pool.1";
+/// A worker rests for a moment with every so manyth number: so much is waiting at each of them most of the time.
+const REST: (i64, Duration) = (8, Duration::from_millis(1));
 /// Nobody is ever parked.
 const RESTART: &str = "(max: 1000, within: \"1s\", backoff: \"1ms\", max_backoff: \"20ms\")";
 /// Beside a number there is so much text in a message: segments are soon full.
@@ -25,21 +32,30 @@ const PADDING: usize = 300;
 /// The tasks by name.
 pub(crate) fn registry() -> std::result::Result<Registry, RegistryError> {
     let counters = Registry::new().with::<Counter>(COUNTERS[0])?.with::<Counter>(COUNTERS[1])?;
-    counters.with::<Pass>("T")?.with::<Pass>("Side")
+    counters.with::<Pass>("T")?.with::<Pass>("Side")?.with::<Slow>("Pool")
 }
 
-/// The config, in RON; `external`: where A and B are.
-pub(crate) fn config(delivery: &str, external: bool) -> String {
+/// The config, in RON; `external`: where A and B are. An `other` one makes no difference but that it is another.
+pub(crate) fn config(delivery: &str, external: bool, other: bool) -> String {
+    let often = if other { "0.011" } else { "0.01" };
     let counter = format!(
-        "(is_external: {external}, delivery: \"{delivery}\", intervals: {{\"save_state\": 0.01}}, restart: {RESTART})"
+        "(is_external: {external}, delivery: \"{delivery}\", intervals: {{\"save_state\": {often}}}, restart: {RESTART})"
     );
     let route = |from: &str, to: &[&str]| {
         let forwards: Vec<_> = to.iter().map(|to| format!("(qname: \"{to}\", outside: true)")).collect();
         format!("(match: (source: \"{from}\"), forwards: [{}])", forwards.join(", "))
     };
-    let routes = [route("A", &["T", "Side"]), route("T", &["B"]), route("B", &[OUT]), route("Side", &[BESIDE])];
+    let routes = [
+        route("A", &["T", "Side", "Pool"]),
+        route("T", &["B"]),
+        route("B", &[OUT]),
+        route("Side", &BESIDE[..1]),
+        route("Pool", &BESIDE[1..]),
+    ];
     let side = format!("(is_external: {}, restart: {RESTART})", !external);
-    format!("(A: {counter}, B: {counter}, T: (), Side: {side}, Router: (routes: [{}]))", routes.join(", "))
+    let pool = format!("(workers: 2, restart: {RESTART})");
+    let routes = routes.join(", ");
+    format!("(A: {counter}, B: {counter}, T: (), Side: {side}, Pool: {pool}, Router: (routes: [{routes}]))")
 }
 
 /// A message with this number.
@@ -91,6 +107,23 @@ impl Task for Pass {
     type State = ();
 
     async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        ctx.emit(message.into_fields());
+        Ok(())
+    }
+}
+
+/// Sends on what it hears, and rests now and then.
+#[derive(Default)]
+struct Slow;
+
+impl Task for Slow {
+    type Config = ();
+    type State = ();
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        if number(&message).is_some_and(|n| n % REST.0 == 0) {
+            tokio::time::sleep(REST.1).await;
+        }
         ctx.emit(message.into_fields());
         Ok(())
     }

@@ -19,9 +19,6 @@ use crate::message::Message;
 use crate::name::LaneName;
 use crate::transit::{Consumer, Error, LaneId, POISON, Taken};
 
-/// How many inputs of one queue may be under way: one visit of the consumer.
-const WINDOW: usize = 256;
-
 /// See the module.
 pub(super) struct Served {
     consumer: Consumer,
@@ -41,7 +38,7 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(consumer: Consumer, service: Service, wake: Waker) -> Self {
-        let watermark = Arc::new(Watermark::new(WINDOW / 2, wake));
+        let watermark = Arc::new(Watermark::new(service.window / 2, wake));
         Self {
             consumer,
             service,
@@ -80,7 +77,7 @@ impl Served {
     pub(super) fn visit(&mut self, office: &Office, quiet: bool) {
         self.finish();
         let mut batch = Vec::new();
-        while !quiet && !self.paused && self.hand_out(office) && self.watermark.open() < WINDOW {
+        while !quiet && !self.paused && self.hand_out(office) && self.watermark.open() < self.service.window {
             match self.consumer.take(&mut batch) {
                 Ok(0) => {
                     self.fault = None;

@@ -2,7 +2,7 @@
 
 /// So many messages of a worker are unfinished, at most: enough to go on with while the dispatcher looks elsewhere, and
 /// few to deal again when it ends.
-pub(super) const AHEAD: u64 = 16;
+pub(in super::super) const AHEAD: u64 = 16;
 
 /// The one with the least unfinished, if it has room; of several the next one after `last`. `loads` are workers and how
 /// much each has unfinished.

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   step: look after the workers, if it is time ─► deal what is taken ─┬─ Moved   go on
-//!                                                                      ├─ NoRoom  look again in a moment
+//!                                                                      ├─ NoRoom  sleep until a worker rings
 //!                                                                      └─ Empty   sleep until the queue rings
 //! ```
 //!
-//! A step never waits, so whatever ends the dispatcher meets it between two messages, or at a kill.
+//! A step never waits, so whatever ends the dispatcher meets it between two messages, or at a kill. It sleeps a second
+//! at most: rings, and what it hears of workers that end and begin, make it quicker and are needed for nothing else.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,21 +19,17 @@ use tokio::time::sleep_until;
 use super::super::inlet::report_once;
 use super::super::office::Office;
 use super::super::patience::Patience;
-use super::crew::Crew;
 use super::dealer::{Dealer, Dealt};
-use super::handle::Terms;
+use super::handle::{Hearsay, Terms};
+use super::lanes::Asked;
+use super::pauses::{CALM, Looks, RoomWait};
 use crate::name::TaskName;
 use crate::transit::{Bell, Consumer, Error, Reader, Taken};
 
 /// So many messages are dealt before others of this thread get their turn.
 const STEP: usize = 64;
-/// How long it waits when no worker has room: at first about as long as sixteen small messages take, at last short
-/// against the time of sixteen large ones.
-const NO_ROOM: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(8)];
-/// How often it looks after the workers: while they work, while none is there and something waits, and else.
-const LOOK: Duration = Duration::from_millis(100);
-const LOOK_FOR_FIRST: Duration = Duration::from_millis(5);
-const LOOK_IDLE: Duration = Duration::from_secs(1);
+/// How often it looks after the workers of what is no pool any more.
+const DISSOLVING: Duration = Duration::from_millis(100);
 /// So many workers are looked after at once, in turn: some calls into the kernel each.
 const LOOKS: usize = 64;
 
@@ -42,11 +39,12 @@ pub(super) struct Dispatcher {
     pool: TaskName,
     reader: Reader,
     rung: Arc<Notify>,
+    hearsay: Arc<Hearsay>,
     dealer: Dealer,
     /// Taken and not dealt.
     taken: VecDeque<Taken>,
-    looked: Instant,
-    look_every: Duration,
+    looks: Looks,
+    room_wait: RoomWait,
     tidied: Instant,
     /// Where the turn of looking after workers stands.
     turn: u32,
@@ -62,41 +60,61 @@ enum Step {
 }
 
 impl Dispatcher {
-    pub(super) fn new(office: Arc<Office>, bell: Arc<Bell>, description: String, pool: TaskName, terms: Terms) -> Self {
-        let rung = Arc::new(Notify::new());
+    pub(super) fn new(
+        office: Arc<Office>,
+        bell: Arc<Bell>,
+        description: String,
+        pool: TaskName,
+        terms: Terms,
+        hearsay: Arc<Hearsay>,
+    ) -> Self {
+        let rung = hearsay.rung.clone();
         let bell_rung = rung.clone();
         let reader = Reader { bell, waker: Some(Arc::new(move || bell_rung.notify_one())), description };
-        let crew = Crew::new(office.transit.clone(), pool.clone(), terms);
-        let dealer = Dealer::new(office.transit.clone(), pool.clone(), crew);
-        let (now, taken, look_every) = (Instant::now(), VecDeque::new(), Duration::ZERO);
-        let (looked, tidied, turn, fault) = (now, now, 0, None);
-        Self { office, pool, reader, rung, dealer, taken, looked, look_every, tidied, turn, fault }
+        let dealer = Dealer::new(office.transit.clone(), pool.clone(), terms);
+        let (now, taken, room_wait) = (Instant::now(), VecDeque::new(), RoomWait::default());
+        let (looks, tidied, turn, fault) = (Looks::new(now), now, 0, None);
+        Self { office, pool, reader, rung, hearsay, dealer, taken, looks, room_wait, tidied, turn, fault }
     }
 
     /// Deals until it is told to end.
     pub(super) async fn run(mut self, mut terms: watch::Receiver<Option<Terms>>) {
         let Some(mut source) = self.open(&mut terms).await else { return };
-        let [mut pause, longest] = NO_ROOM;
         loop {
             if self.is_to_end(&terms, &source) {
                 return;
             }
             match self.step(&mut source) {
                 Step::Moved => {
-                    [pause, _] = NO_ROOM;
+                    self.room_wait.moved();
                     tokio::task::yield_now().await;
                 }
                 Step::NoRoom { moved } => {
-                    pause = if moved { NO_ROOM[0] } else { (pause * 2).min(longest) };
-                    self.wait(&mut terms, Instant::now() + pause).await;
+                    if moved {
+                        self.room_wait.moved();
+                    }
+                    self.wait_for_room(&mut terms, &source).await;
                 }
                 Step::Empty => {
                     if source.prepare_sleep() {
-                        let next = self.looked + self.look_every;
-                        self.wait(&mut terms, next).await;
+                        self.wait(&mut terms, self.looks.next()).await;
                     }
                 }
             }
+        }
+    }
+
+    async fn wait_for_room(&mut self, terms: &mut watch::Receiver<Option<Terms>>, source: &Consumer) {
+        let asked = self.dealer.ask_for_room(source);
+        if asked == Asked::IsThere {
+            return tokio::task::yield_now().await;
+        }
+        let until = Instant::now() + self.room_wait.pause(asked);
+        self.wait(terms, until.min(self.looks.next())).await;
+        if asked == Asked::Rings
+            && let Some(rang) = self.dealer.room_came()
+        {
+            self.room_wait.is_there(rang);
         }
     }
 
@@ -106,14 +124,14 @@ impl Dispatcher {
         loop {
             let newest = terms.borrow_and_update().clone();
             let Some(none) = newest.filter(|_| terms.has_changed().is_ok()) else { return };
-            match self.dealer.crew.set_terms(none, Instant::now()) {
+            match self.dealer.set_terms(none, Instant::now()) {
                 Ok(()) => self.look(Instant::now()),
                 Err(error) => self.dealer.report(error.to_string()),
             }
             if self.dealer.crew.numbers().is_empty() {
                 return;
             }
-            self.wait(&mut terms, Instant::now() + LOOK).await;
+            self.wait(&mut terms, Instant::now() + DISSOLVING).await;
         }
     }
 
@@ -137,9 +155,9 @@ impl Dispatcher {
             }
         };
         let set = source.set_settings(&new.settings);
-        let set = set.and_then(|()| self.dealer.crew.set_terms(new, Instant::now()));
+        let set = set.and_then(|()| self.dealer.set_terms(new, Instant::now()));
         set.unwrap_or_else(|error| self.dealer.report(error.to_string()));
-        self.look_every = Duration::ZERO;
+        self.looks.news(Instant::now());
         false
     }
 
@@ -166,14 +184,16 @@ impl Dispatcher {
     fn try_open(&mut self, terms: Terms) -> Result<Consumer, Error> {
         let queue = self.pool.queue();
         let mut source = self.office.transit.consumer(&queue, Some(&terms.settings), &self.reader)?;
-        self.dealer.crew.set_terms(terms, Instant::now())?;
+        self.dealer.set_terms(terms, Instant::now())?;
         self.dealer.settle(&mut source)?;
+        failpoint!("pool.settled");
         Ok(source)
     }
 
     fn step(&mut self, source: &mut Consumer) -> Step {
         let now = Instant::now();
-        if now >= self.looked + self.look_every {
+        self.heed(now);
+        if now >= self.looks.next() {
             self.look(now);
             self.look_after(source, now);
         }
@@ -181,30 +201,21 @@ impl Dispatcher {
         for dealt in 0..STEP {
             if self.taken.is_empty() {
                 match source.take(&mut batch) {
-                    Ok(0) => return self.empty(),
+                    Ok(0) => {
+                        self.fault = None;
+                        return Step::Empty;
+                    }
                     Ok(_) => self.taken.extend(batch.drain(..)),
                     Err(error) => return self.put_off(&error),
                 }
             }
             let Some(taken) = self.taken.front() else { return Step::Empty };
             if self.dealer.deal(source, taken, None) == Dealt::NoRoom {
-                return self.no_room(dealt > 0);
+                return Step::NoRoom { moved: dealt > 0 };
             }
             self.taken.pop_front();
         }
-        self.look_every = LOOK;
         Step::Moved
-    }
-
-    fn empty(&mut self) -> Step {
-        self.fault = None;
-        self.look_every = if self.dealer.crew.is_idle() { LOOK_IDLE } else { LOOK };
-        Step::Empty
-    }
-
-    fn no_room(&mut self, moved: bool) -> Step {
-        self.look_every = if self.dealer.crew.is_away() { LOOK_FOR_FIRST } else { LOOK };
-        Step::NoRoom { moved }
     }
 
     /// What cannot be taken now is reported once, and tried again.
@@ -217,42 +228,67 @@ impl Dispatcher {
         Step::NoRoom { moved: false }
     }
 
+    /// Looks at those who are said to have come or gone. One that has just begun may show itself a little later.
+    fn heed(&mut self, now: Instant) {
+        let heard = self.hearsay.take();
+        if !heard.is_empty() {
+            self.looks.news(now);
+            for number in heard {
+                self.visit(number);
+            }
+        }
+    }
+
     /// Sees who is there, and deals again what those have who are not.
     fn look(&mut self, now: Instant) {
         let numbers = self.dealer.crew.numbers();
         let begin = numbers.partition_point(|number| *number <= self.turn);
         for number in numbers.iter().cycle().skip(begin).take(numbers.len().min(LOOKS)) {
-            self.visit(*number).unwrap_or_else(|error| self.dealer.report(error.to_string()));
+            self.visit(*number);
             self.turn = *number;
         }
         self.dealer.crew.look(now);
-        (self.looked, self.look_every) = (now, LOOK);
+        self.looks.looked(self.dealer.crew.is_changing(), now);
+        failpoint!("pool.looked");
+    }
+
+    fn visit(&mut self, number: u32) {
+        let visited = self.try_visit(number);
+        visited.unwrap_or_else(|error| self.dealer.report(error.to_string()));
     }
 
     /// Tries to get what a worker has: only when it is away its queue can be had. What is left, it finds when it is back.
-    fn visit(&mut self, number: u32) -> Result<(), Error> {
+    fn try_visit(&mut self, number: u32) -> Result<(), Error> {
         let Some(queue) = self.dealer.queue_of(number) else { return Ok(()) };
         // Nobody waits by this reader: it must not wake anybody, and least of all by the bell.
         let reader = Reader { waker: Some(Arc::new(|| ())), ..self.reader.clone() };
         let mut consumer = match self.office.transit.consumer(&queue, None, &reader) {
             Ok(consumer) => consumer,
             Err(Error::ConsumedBy { .. }) => {
-                self.dealer.note(number, true);
+                self.note(number, true);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        self.dealer.note(number, false);
+        self.note(number, false);
+        failpoint!("pool.taken_over");
         let is_drained = self.dealer.crew.may_be_relieved(number) && self.dealer.relieve(number, &mut consumer)?;
         if is_drained {
-            self.dealer.crew.forget(number);
+            self.dealer.forget(number);
         }
         Ok(())
     }
 
+    fn note(&mut self, number: u32, present: bool) {
+        let now = Instant::now();
+        if self.dealer.crew.note(number, present, now) {
+            self.looks.news(now);
+        }
+    }
+
     /// Once a second: are the files still the ones that the path names, and did something happen to the queue?
     fn look_after(&mut self, source: &mut Consumer, now: Instant) {
-        if now < self.tidied + LOOK_IDLE {
+        if now < self.tidied + CALM {
             return;
         }
         self.tidied = now;

@@ -1,8 +1,9 @@
 //! What a node holds of a pool.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::super::office::Office;
@@ -22,10 +23,32 @@ pub(in super::super) struct Terms {
     pub(in super::super) settings: Settings,
 }
 
+/// What a dispatcher is told beside its terms. It may be told too much, too late, or nothing: it looks by itself.
+#[derive(Default)]
+pub(super) struct Hearsay {
+    /// Rung when there is something to look at.
+    pub(super) rung: Arc<Notify>,
+    /// Workers that are said to have begun or ended: as many as there are, at most.
+    workers: Mutex<BTreeSet<u32>>,
+}
+
+impl Hearsay {
+    fn of_worker(&self, number: u32) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
+        self.rung.notify_one();
+    }
+
+    /// The workers that were told of since the last call.
+    pub(super) fn take(&self) -> BTreeSet<u32> {
+        std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// A pool whose queue is dealt out in this process.
 pub(in super::super) struct PoolHandle {
     /// None: it is to end.
     terms: watch::Sender<Option<Terms>>,
+    hearsay: Arc<Hearsay>,
     is_dissolved: bool,
     join: JoinHandle<()>,
 }
@@ -41,18 +64,24 @@ impl PoolHandle {
     ) -> Self {
         let (sender, receiver) = watch::channel(Some(terms.clone()));
         let is_dissolved = terms.workers == 0;
-        let dispatcher = Dispatcher::new(office.clone(), bell.clone(), description.to_owned(), pool.clone(), terms);
+        let (office, bell, hearsay) = (office.clone(), bell.clone(), Arc::new(Hearsay::default()));
+        let dispatcher = Dispatcher::new(office, bell, description.to_owned(), pool.clone(), terms, hearsay.clone());
         let join = if is_dissolved {
             tokio::spawn(dispatcher.dissolve(receiver))
         } else {
             tokio::spawn(dispatcher.run(receiver))
         };
-        Self { terms: sender, is_dissolved, join }
+        Self { terms: sender, hearsay, is_dissolved, join }
     }
 
     /// Whether the task is no pool any more.
     pub(in super::super) fn is_dissolved(&self) -> bool {
         self.is_dissolved
+    }
+
+    /// A worker is said to have begun or ended.
+    pub(in super::super) fn look_at(&self, number: u32) {
+        self.hearsay.of_worker(number);
     }
 
     /// Goes on by other terms.

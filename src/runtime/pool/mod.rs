@@ -22,7 +22,10 @@ mod crew;
 mod dealer;
 mod dispatcher;
 mod handle;
+mod lanes;
+mod pauses;
+mod rules;
 
-pub(super) use crew::of_worker;
-pub(super) use dealer::lane;
+pub(super) use choice::AHEAD;
 pub(super) use handle::{PoolHandle, Terms};
+pub(super) use lanes::{lane, of_worker};

@@ -37,6 +37,44 @@ fn a_waker_is_called_once_per_sleep_also_from_the_same_process() {
 }
 
 #[test]
+fn a_writer_that_waits_is_rung_for_once_when_enough_is_finished_by_any_process() {
+    let fixture = Fixture::new();
+    let woken = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = woken.clone();
+    let waker: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    let bell = Bell::open(&fixture.transit).unwrap();
+    let reader = Reader { bell: bell.clone(), waker: Some(waker), description: String::new() };
+    let own = fixture.transit.consumer(&QueueName::new("own").unwrap(), None, &reader).unwrap();
+    let other = Transit::open(fixture.directory.path()).unwrap();
+    let far_bell = Bell::open(&other).unwrap();
+    let far_reader = Reader { bell: far_bell, waker: None, description: String::new() };
+    let mut far = other.consumer(&fixture.queue, None, &far_reader).unwrap();
+    let sender = fixture.sender();
+    assert!(!sender.await_finished(0, &own), "there is nothing");
+    append_numbers(&sender, 0..8);
+    let mut batch = Vec::new();
+    while far.take(&mut batch).unwrap() > 0 {}
+    assert!(!sender.await_finished(8, &own) && sender.await_finished(5, &own));
+    let mut tokens = Vec::new();
+    for taken in &batch {
+        tokens.push((bell.ring_pending().unwrap(), sender.awaits_ring()));
+        far.finish(taken.lane, taken.end, taken.count);
+    }
+    let (waits, is_over) = ((0, true), (0, false));
+    assert_eq!(tokens, [waits, waits, waits, (1, false), is_over, is_over, is_over, is_over]);
+    assert_eq!(woken.load(std::sync::atomic::Ordering::Relaxed), 1);
+    drop(far);
+    let mut near = fixture.consumer();
+    append_numbers(&sender, 8..9);
+    assert!(sender.await_finished(0, &own));
+    let taken = drain(&mut near);
+    finish_all(&mut near, &taken);
+    assert_eq!(woken.load(std::sync::atomic::Ordering::Relaxed), 2, "within the process the kernel is not asked");
+}
+
+#[test]
 fn a_full_doorbell_wakes_everybody() {
     let fixture = Fixture::new();
     let mut consumer = fixture.consumer();
