@@ -123,6 +123,7 @@ impl<'a> Slot<'a> {
     /// The order holds up to a later position.
     pub(super) fn follow_further(self, to: u64) {
         self.words[FOLLOWS_TO].store(to, Ordering::Release);
+    }
 
     /// Asks to be rung for when `count` messages are finished, more than none; false when they are already.
     pub(super) fn await_finished(self, count: u64, ringing: Ringing) -> bool {
