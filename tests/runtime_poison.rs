@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a test's verdict")]
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use multimodule::transit::{Bell, Outgoing, Reader, Transit};
 const CHILD: &str = "MULTIMODULE_TEST_POISON";
 /// Nothing here takes longer, unless it hangs.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// What the child says when its handler is called.
+const HANDLING: &str = "the handler is called";
 const NUMBERS: i64 = 40;
 const POISON: i64 = 13;
 
@@ -79,9 +81,28 @@ fn queue(name: &str) -> QueueName {
     QueueName::new(name).unwrap()
 }
 
+/// Takes longer than anybody waits for it, and blocks its thread.
+#[derive(Default)]
+struct Slow;
+
+impl Task for Slow {
+    type Config = ();
+    type State = ();
+
+    async fn message(&mut self, _message: Message, _ctx: &mut Context<Self>) -> Result {
+        println!("{HANDLING}");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
 /// The child: runs task T until its standard input ends.
 fn run_task(entry: &str, place: &Path) {
-    let registry = if entry.contains("delivery") {
+    let is_slow = entry.contains("blocking");
+    let registry = if is_slow {
+        Registry::new().with::<Slow>("T").unwrap()
+    } else if entry.contains("delivery") {
         Registry::new().with::<Counter>("T").unwrap()
     } else {
         Registry::new().with::<Plain>("T").unwrap()
@@ -107,8 +128,10 @@ fn run_task(entry: &str, place: &Path) {
         let wanted = BTreeMap::from([(task("T"), Wanted { kind, own, framework, role: Role::Home })]);
         node.apply(wanted, RoutingTable::compile(&config.router).unwrap()).await;
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
-        assert!(node.stop(Duration::from_secs(10)).await, "the last child ends in order");
+        let patience = if is_slow { Duration::from_millis(50) } else { Duration::from_secs(10) };
+        assert_eq!(node.stop(patience).await, !is_slow, "only a slow task is given up");
     });
+    runtime.shutdown_background();
 }
 
 /// Takes `count` messages of a queue.
@@ -193,4 +216,31 @@ fn a_message_that_ended_three_processes_goes_to_dead_and_a_task_without_state_ha
     let test = "a_message_that_ended_three_processes_goes_to_dead_and_a_task_without_state_handles_every_other_one";
     let Some((ended, _place)) = ended(test, "()") else { return };
     assert_eq!(ended, 3);
+}
+
+#[test]
+fn a_handler_that_is_given_up_because_its_process_was_told_to_end_does_not_make_its_message_poison() {
+    let test = "a_handler_that_is_given_up_because_its_process_was_told_to_end_does_not_make_its_message_poison";
+    if let Ok(place) = std::env::var(CHILD) {
+        return run_task("(blocking: true)", Path::new(&place));
+    }
+    let place = tempfile::tempdir().unwrap();
+    let transit = Transit::open(&place.path().join("transit")).unwrap();
+    let message = Message::new(fields! { n: 1 });
+    let out = Outgoing { stamp: Stamp::now(), tag: None, body: message.encoded().unwrap() };
+    transit.append_once(&queue("T"), &out, DEADLINE).unwrap();
+    for _ in 0..3 {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, place.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains(HANDLING)), "the handler is not called");
+        drop(child.stdin.take());
+        lines.for_each(drop);
+        assert!(child.wait().unwrap().success());
+    }
+    let reader = Reader { bell: Bell::open(&transit).unwrap(), waker: None, description: "the test".to_owned() };
+    let (mut consumer, mut batch) = (transit.consumer(&queue("T"), None, &reader).unwrap(), Vec::new());
+    consumer.take(&mut batch).unwrap();
+    assert_eq!(batch.iter().map(|taken| taken.ended).collect::<Vec<_>>(), [0]);
 }

@@ -231,6 +231,8 @@ impl Daemon {
     /// Ends all tasks of this process in order, and those of the others too if `externals`; true if nothing was
     /// given up.
     pub(super) async fn stop(mut self, patience: Duration, externals: Externals) -> bool {
+        // The end of the others may take long, and a second signal cut it short.
+        self.transit.spare_inputs();
         let ended = match externals {
             Externals::End => self.supervisor.end_all().await,
             Externals::Stay => {

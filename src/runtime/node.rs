@@ -309,6 +309,7 @@ impl Node {
     /// what is left is given up and said; what came from the transit is still there. True: all ended orderly.
     pub async fn stop(mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
+        self.office.transit.spare_inputs();
         self.end_pools(|_, _| true).await;
         self.inlet.quiesce().await;
         for handle in self.actors.values() {
