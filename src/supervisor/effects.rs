@@ -25,7 +25,13 @@ impl Watcher {
     pub(super) async fn start(&mut self) {
         let Some(spec) = self.wish.spec() else { return };
         tracing::debug!(task = self.name.as_str(), "{}: its process is started", self.name);
-        let Err(error) = self.shared.start(self.name.clone(), spec.restart).await else { return };
+        let error = match self.shared.start(self.name.clone(), spec.restart).await {
+            Ok(keeper) => {
+                self.made = Some(keeper.reference());
+                return;
+            }
+            Err(error) => error,
+        };
         self.error(&format!("its process cannot be started: {error}"));
         if error.is_refusal() {
             // Nothing has ended. What stands in the way may go.
