@@ -46,6 +46,8 @@ mod packages;
 mod places;
 #[path = "spec/pools.rs"]
 mod pools;
+#[path = "spec/process_one.rs"]
+mod process_one;
 #[path = "spec/processes.rs"]
 mod processes;
 #[path = "spec/queues.rs"]
