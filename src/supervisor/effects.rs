@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::life::{self, Phase};
 use super::watcher::Watcher;
+use crate::link::remove_remains;
 use crate::process::{
     EndRecord, GRACE, HostFiles, How, Intent, ProcessRef, RecordError, end_marked, read_record, settle_end,
     settle_unseen_end, write_record,
@@ -175,6 +176,9 @@ impl Watcher {
                 }
                 _ => {}
             }
+        }
+        if let Err(error) = remove_remains(&self.shared.state_dir, &self.name) {
+            self.error(&error.to_string());
         }
         self.sight.forget();
     }
