@@ -48,7 +48,7 @@ impl Supervisor {
             tracing::error!("what runs from before is not looked for: {error}");
             Vec::new()
         });
-        let shared = Arc::new(Shared::new(state_dir, launch));
+        let shared = Arc::new(Shared::new(state_dir, launch, &found));
         let mut supervisor = Self { shared, watchers: BTreeMap::new(), rolling: Rolling::start() };
         for process in found {
             supervisor.watch(process);

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::adoption::Adoptions;
 use super::launch::Launch;
 use super::log_reader::LogBell;
 use crate::name::TaskName;
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     pub(super) state_dir: PathBuf,
     pub(super) launch: Launch,
     pub(super) log_bell: LogBell,
+    pub(super) adoptions: Adoptions,
     /// The processes that are parked now.
     parked: Mutex<BTreeSet<TaskName>>,
     /// Those that run another program than this daemon.
@@ -50,12 +52,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(state_dir: PathBuf, launch: Launch) -> Self {
+    /// `found` are the processes that an earlier daemon has left.
+    pub(super) fn new(state_dir: PathBuf, launch: Launch, found: &[TaskName]) -> Self {
         let log_bell = LogBell::start(&state_dir);
         Self {
             state_dir,
             launch,
             log_bell,
+            adoptions: Adoptions::begin(found),
             parked: Mutex::default(),
             outdated: Mutex::default(),
             spawner: Mutex::new(None),

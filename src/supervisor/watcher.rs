@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::adoption::Adoption;
+use super::adoption::{Adoption, Outcome};
 use super::contact::{Contact, ContactEvent};
 use super::life::{self, Effect, Phase, Seen};
 use super::log_reader::LogReader;
@@ -205,13 +205,21 @@ impl Watcher {
             let comes_back = self.comes_back(seen);
             self.configured.retain(|waiter| waiter.patience && comes_back);
         }
-        if !self.sight.is_blind()
-            && let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.files())
-        {
-            outcome.tell(&self.name);
+        if !self.sight.is_blind() {
+            let outcome = self.adoption.first_look(seen, self.sight.record(), &self.files());
+            if outcome.is_some() || !self.adoption.is_open() {
+                self.adoption_is_over(outcome);
+            }
         }
         self.follow_renewal();
         seen
+    }
+
+    fn adoption_is_over(&self, outcome: Option<Outcome>) {
+        if let Some(outcome) = &outcome {
+            outcome.tell(&self.name);
+        }
+        self.shared.adoptions.over(&self.name, outcome.as_ref());
     }
 
     /// Whether a host that does not live is about to.

@@ -20,7 +20,10 @@ struct Child {
 }
 
 fn children(parent: u32) -> Vec<Child> {
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = fs::read_dir("/proc")
+        .expect("there is a /proc")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(|pid: u32| {
         // One that ends meanwhile is none.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -34,7 +37,7 @@ fn children(parent: u32) -> Vec<Child> {
 }
 
 fn identity(pid: u32) -> ProcessIdentity {
-    ProcessIdentity::of(pid).unwrap().expect("it lives")
+    ProcessIdentity::of(pid).expect("there is a /proc").expect("it lives")
 }
 
 #[test]

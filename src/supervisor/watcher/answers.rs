@@ -48,7 +48,7 @@ impl Watcher {
 
     fn no_answer(&mut self, error: &LinkError) {
         if let Some(outcome) = self.adoption.no_answer(self.sight.record(), error) {
-            outcome.tell(&self.name);
+            self.adoption_is_over(Some(outcome));
             self.configured.clear();
             self.look_at_program();
         }
@@ -99,7 +99,7 @@ impl Watcher {
     fn adopt(&mut self, hello: &HostHello) {
         let current = self.is_current(hello);
         if let Some(outcome) = self.adoption.answered(self.sight.record(), hello, current) {
-            outcome.tell(&self.name);
+            self.adoption_is_over(Some(outcome));
         }
         self.look_at_program();
     }

@@ -20,7 +20,7 @@ fn watcher(place: &Path) -> Watcher {
     };
     let (_wish, wishes) = watch::channel(Wish::Unknown);
     let (_requests, rx) = mpsc::channel(1);
-    Watcher::new(Arc::new(Shared::new(place.to_owned(), launch)), name(), wishes, rx)
+    Watcher::new(Arc::new(Shared::new(place.to_owned(), launch, &[])), name(), wishes, rx)
 }
 
 fn name() -> TaskName {
