@@ -22,6 +22,8 @@ mod externals;
 mod failures;
 #[path = "spec/flips.rs"]
 mod flips;
+#[path = "spec/full_disk.rs"]
+mod full_disk;
 #[path = "spec/handovers.rs"]
 mod handovers;
 #[path = "spec/harness.rs"]
