@@ -123,12 +123,12 @@ const FLOOD: u64 = 1000;
 #[test]
 fn a_pool_whose_workers_are_all_parked_blocks_nobody_and_goes_on_with_what_its_queues_hold() {
     let world = World::new();
-    let daemon = world.own_daemon(&format!(
-        "{{ Mill => {{ workers => 2, restart => {{ max => 1, backoff => 0.01 }}, \
-         queue => {{ max_messages => 50, block_timeout => 3600 }} }}, Counter => {{}}, \
-         Router => {{ routes => [ {{ match => {{ source => 'Counter' }}, forwards => [ {{ qname => 'Mill' }} ] }}, \
-         {{ match => {{ source => 'Mill' }}, forwards => [ {{ qname => 'Sink', outside => 1 }} ] }} ] }} }}"
-    ));
+    let daemon = world.own_daemon(
+        "{ Mill => { workers => 2, restart => { max => 1, backoff => 0.01 }, \
+         queue => { max_messages => 50, block_timeout => 3600 } }, Counter => {}, \
+         Router => { routes => [ { match => { source => 'Counter' }, forwards => [ { qname => 'Mill' } ] }, \
+         { match => { source => 'Mill' }, forwards => [ { qname => 'Sink', outside => 1 } ] } ] } }",
+    );
     let daemon = daemon.start();
     for name in ["Mill.1", "Mill.2"] {
         for _ in 0..2 {

@@ -59,12 +59,12 @@ fn never_holds_for_the_next_daemon_too() {
 
 /// What the files of Counter look like after a reboot: all that is on record was in another boot.
 fn reboot(world: &World) {
-    let files = HostFiles::new(&world.state(), &TaskName::new("Counter").unwrap());
+    let files = HostFiles::new(&world.state(), &TaskName::new("Counter").expect("a name"));
     let earlier = || BootId::from("00000000-0000-0000-0000-000000000000".to_owned());
-    let record = world.record("Counter").unwrap();
-    write_record(&files.process(), &HostRecord { boot: earlier(), ..record }).unwrap();
+    let record = world.record("Counter").expect("it ran");
+    write_record(&files.process(), &HostRecord { boot: earlier(), ..record }).expect("the world is writable");
     if let Some(end) = world.end("Counter") {
-        write_record(&files.end(), &EndRecord { boot: earlier(), ..end }).unwrap();
+        write_record(&files.end(), &EndRecord { boot: earlier(), ..end }).expect("the world is writable");
     }
 }
 
