@@ -81,6 +81,43 @@ fn queue(name: &str) -> QueueName {
     QueueName::new(name).unwrap()
 }
 
+/// Stateful, and sends every number on.
+#[derive(Default)]
+struct Passer;
+
+impl Task for Passer {
+    type Config = ();
+    type State = Counted;
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        let n = message.get("n").and_then(View::as_i64).ok_or("a message without its number")?;
+        ctx.state.count += 1;
+        ctx.state.sum += n;
+        ctx.emit(fields! { n: n });
+        Ok(())
+    }
+}
+
+/// Handles what a neighbour emits, after a while: meanwhile that one has written its record, if the while is long.
+#[derive(Default)]
+struct Second;
+
+#[derive(Default, Deserialize)]
+struct While {
+    wait_ms: u64,
+}
+
+impl Task for Second {
+    type Config = While;
+    type State = ();
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        tokio::time::sleep(Duration::from_millis(ctx.config.wait_ms)).await;
+        ctx.emit(fields! { n: handle(&message)? });
+        Ok(())
+    }
+}
+
 /// Takes longer than anybody waits for it, and blocks its thread.
 #[derive(Default)]
 struct Slow;
@@ -97,24 +134,35 @@ impl Task for Slow {
     }
 }
 
-/// The child: runs task T until its standard input ends.
+/// The child: runs task T until its standard input ends, and what else `entry` names.
 fn run_task(entry: &str, place: &Path) {
     let is_slow = entry.contains("blocking");
     let registry = if is_slow {
         Registry::new().with::<Slow>("T").unwrap()
+    } else if entry.contains("Second") {
+        Registry::new().with::<Passer>("T").and_then(|tasks| tasks.with::<Second>("Second")).unwrap()
     } else if entry.contains("delivery") {
         Registry::new().with::<Counter>("T").unwrap()
     } else {
         Registry::new().with::<Plain>("T").unwrap()
     };
-    let routes = "Router: (routes: [(match: (source: \"T\"), forwards: [(qname: \"out\")])])";
+    let last = if entry.contains("Second") { "Second" } else { "T" };
+    let routes = format!(
+        "Router: (routes: [(match: (source: \"{last}\"), forwards: [(qname: \"out\")]), \
+         (match: (source: \"T\"), forwards: [(qname: \"Second\", outside: true)])])"
+    );
     let root = multimodule::config::Document::parse("the child's config.ron", &format!("(T: {entry}, {routes})"));
     let config = Config::read(root.unwrap().root()).unwrap();
-    let (own, framework) = {
-        let entry = &config.tasks[&task("T")];
-        (Arc::new(entry.own.clone()), Arc::new(entry.framework.clone()))
+    let wanted = |name: &TaskName| {
+        let (entry, kind) = (&config.tasks[name], registry.resolve(name, &[]).unwrap());
+        Wanted {
+            kind,
+            own: Arc::new(entry.own.clone()),
+            framework: Arc::new(entry.framework.clone()),
+            role: Role::Home,
+        }
     };
-    let kind = registry.resolve(&task("T"), &[]).unwrap();
+    let wanted: BTreeMap<_, _> = config.tasks.keys().map(|name| (name.clone(), wanted(name))).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let options = NodeOptions {
@@ -125,7 +173,6 @@ fn run_task(entry: &str, place: &Path) {
             control_queue: Some(queue("control")),
         };
         let (mut node, _inbox) = Node::start(options).await.unwrap();
-        let wanted = BTreeMap::from([(task("T"), Wanted { kind, own, framework, role: Role::Home })]);
         node.apply(wanted, RoutingTable::compile(&config.router).unwrap()).await;
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
         let patience = if is_slow { Duration::from_millis(50) } else { Duration::from_secs(10) };
@@ -175,7 +222,9 @@ fn ended(test: &str, entry: &str) -> Option<(u32, tempfile::TempDir)> {
             if child.try_wait().unwrap().is_some() {
                 break false;
             }
-            if transit.status(&queue("T")).unwrap().unwrap().messages == 0 {
+            let done = |name| transit.status(&queue(name)).unwrap().map_or(0, |status| status.messages);
+            // Where another task follows, all is done when it has come out.
+            if done("T") == 0 && (!entry.contains("Second") || done("out") >= NUMBERS.unsigned_abs() - 1) {
                 break true;
             }
             std::thread::yield_now();
@@ -216,6 +265,30 @@ fn a_message_that_ended_three_processes_goes_to_dead_and_a_task_without_state_ha
     let test = "a_message_that_ended_three_processes_goes_to_dead_and_a_task_without_state_handles_every_other_one";
     let Some((ended, _place)) = ended(test, "()") else { return };
     assert_eq!(ended, 3);
+}
+
+/// The same for a message that a stateful task's neighbour gets from it, through memory, and dies of after a while.
+fn ended_on_a_copy(test: &str, wait_ms: u64) {
+    let entry = format!(
+        "(intervals: (save_state: 0.002), commit_every: 1, delivery: \"exactly_once\"), Second: (wait_ms: {wait_ms})"
+    );
+    let Some((ended, place)) = ended(test, &entry) else { return };
+    // Until it is in a record and from then on it is another copy to whoever counts.
+    assert!((3..=6).contains(&ended), "{ended} processes ended");
+    let mut store = TaskStore::open(&place.path().join("state"), &task("T")).unwrap();
+    let Recovered::Taken(taken) = store.recover(&mut |_| Ok(())).unwrap() else { panic!("T has no record") };
+    let counted: Counted = ron::from_str(&taken.record.state).unwrap();
+    assert_eq!(counted, Counted { count: NUMBERS, sum: NUMBERS * (NUMBERS + 1) / 2 });
+}
+
+#[test]
+fn what_a_stateful_task_emits_and_ends_three_processes_in_its_neighbour_goes_to_dead() {
+    ended_on_a_copy("what_a_stateful_task_emits_and_ends_three_processes_in_its_neighbour_goes_to_dead", 0);
+}
+
+#[test]
+fn what_a_record_lists_as_not_handled_and_ends_three_processes_goes_to_dead() {
+    ended_on_a_copy("what_a_record_lists_as_not_handled_and_ends_three_processes_goes_to_dead", 20);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::consequences;
 use super::directory::{Directory, Identity};
 use super::error::Error;
 use super::index::{Index, LANES};
@@ -126,6 +127,7 @@ impl Queue {
         self.spared.store(true, Ordering::Relaxed);
         if self.consumed.load(Ordering::Relaxed) {
             (0..self.index.slots()).for_each(|at| self.index.slot(at).set_under_way(0));
+            consequences::forget(self);
         }
     }
 
