@@ -28,6 +28,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const HANDLING: &str = "the handler is called";
 const NUMBERS: i64 = 40;
 const POISON: i64 = 13;
+/// More processes than anything here may end.
+const MOST_ENDED: u32 = 10;
 
 #[derive(Default)]
 struct Counter;
@@ -233,6 +235,7 @@ fn ended(test: &str, entry: &str) -> Option<(u32, tempfile::TempDir)> {
             break child;
         }
         ended += 1;
+        assert!(ended <= MOST_ENDED, "{ended} processes ended on one message, and it is handled again");
     };
     drop(last.stdin.take());
     assert!(last.wait().unwrap().success(), "the last child ends in order");
