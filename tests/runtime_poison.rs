@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a test's verdict")]
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -24,8 +24,12 @@ use multimodule::transit::{Bell, Outgoing, Reader, Transit};
 const CHILD: &str = "MULTIMODULE_TEST_POISON";
 /// Nothing here takes longer, unless it hangs.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// What the child says when its handler is called.
+const HANDLING: &str = "the handler is called";
 const NUMBERS: i64 = 40;
 const POISON: i64 = 13;
+/// More processes than anything here may end.
+const MOST_ENDED: u32 = 10;
 
 #[derive(Default)]
 struct Counter;
@@ -79,21 +83,88 @@ fn queue(name: &str) -> QueueName {
     QueueName::new(name).unwrap()
 }
 
-/// The child: runs task T until its standard input ends.
+/// Stateful, and sends every number on.
+#[derive(Default)]
+struct Passer;
+
+impl Task for Passer {
+    type Config = ();
+    type State = Counted;
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        let n = message.get("n").and_then(View::as_i64).ok_or("a message without its number")?;
+        ctx.state.count += 1;
+        ctx.state.sum += n;
+        ctx.emit(fields! { n: n });
+        Ok(())
+    }
+}
+
+/// Handles what a neighbour emits, after a while: meanwhile that one has written its record, if the while is long.
+#[derive(Default)]
+struct Second;
+
+#[derive(Default, Deserialize)]
+struct While {
+    wait_ms: u64,
+}
+
+impl Task for Second {
+    type Config = While;
+    type State = ();
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        tokio::time::sleep(Duration::from_millis(ctx.config.wait_ms)).await;
+        ctx.emit(fields! { n: handle(&message)? });
+        Ok(())
+    }
+}
+
+/// Takes longer than anybody waits for it, and blocks its thread.
+#[derive(Default)]
+struct Slow;
+
+impl Task for Slow {
+    type Config = ();
+    type State = ();
+
+    async fn message(&mut self, _message: Message, _ctx: &mut Context<Self>) -> Result {
+        println!("{HANDLING}");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// The child: runs task T until its standard input ends, and what else `entry` names.
 fn run_task(entry: &str, place: &Path) {
-    let registry = if entry.contains("delivery") {
+    let is_slow = entry.contains("blocking");
+    let registry = if is_slow {
+        Registry::new().with::<Slow>("T").unwrap()
+    } else if entry.contains("Second") {
+        Registry::new().with::<Passer>("T").and_then(|tasks| tasks.with::<Second>("Second")).unwrap()
+    } else if entry.contains("delivery") {
         Registry::new().with::<Counter>("T").unwrap()
     } else {
         Registry::new().with::<Plain>("T").unwrap()
     };
-    let routes = "Router: (routes: [(match: (source: \"T\"), forwards: [(qname: \"out\")])])";
+    let last = if entry.contains("Second") { "Second" } else { "T" };
+    let routes = format!(
+        "Router: (routes: [(match: (source: \"{last}\"), forwards: [(qname: \"out\")]), \
+         (match: (source: \"T\"), forwards: [(qname: \"Second\", outside: true)])])"
+    );
     let root = multimodule::config::Document::parse("the child's config.ron", &format!("(T: {entry}, {routes})"));
     let config = Config::read(root.unwrap().root()).unwrap();
-    let (own, framework) = {
-        let entry = &config.tasks[&task("T")];
-        (Arc::new(entry.own.clone()), Arc::new(entry.framework.clone()))
+    let wanted = |name: &TaskName| {
+        let (entry, kind) = (&config.tasks[name], registry.resolve(name, &[]).unwrap());
+        Wanted {
+            kind,
+            own: Arc::new(entry.own.clone()),
+            framework: Arc::new(entry.framework.clone()),
+            role: Role::Home,
+        }
     };
-    let kind = registry.resolve(&task("T"), &[]).unwrap();
+    let wanted: BTreeMap<_, _> = config.tasks.keys().map(|name| (name.clone(), wanted(name))).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let options = NodeOptions {
@@ -105,11 +176,12 @@ fn run_task(entry: &str, place: &Path) {
             control_queue: Some(queue("control")),
         };
         let (mut node, _inbox) = Node::start(options).await.unwrap();
-        let wanted = BTreeMap::from([(task("T"), Wanted { kind, own, framework, role: Role::Home })]);
         node.apply(wanted, RoutingTable::compile(&config.router).unwrap()).await;
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
-        assert!(node.stop(Duration::from_secs(10)).await, "the last child ends in order");
+        let patience = if is_slow { Duration::from_millis(50) } else { Duration::from_secs(10) };
+        assert_eq!(node.stop(patience).await, !is_slow, "only a slow task is given up");
     });
+    runtime.shutdown_background();
 }
 
 /// Takes `count` messages of a queue.
@@ -153,7 +225,9 @@ fn ended(test: &str, entry: &str) -> Option<(u32, tempfile::TempDir)> {
             if child.try_wait().unwrap().is_some() {
                 break false;
             }
-            if transit.status(&queue("T")).unwrap().unwrap().messages == 0 {
+            let done = |name| transit.status(&queue(name)).unwrap().map_or(0, |status| status.messages);
+            // Where another task follows, all is done when it has come out.
+            if done("T") == 0 && (!entry.contains("Second") || done("out") >= NUMBERS.unsigned_abs() - 1) {
                 break true;
             }
             std::thread::yield_now();
@@ -162,6 +236,7 @@ fn ended(test: &str, entry: &str) -> Option<(u32, tempfile::TempDir)> {
             break child;
         }
         ended += 1;
+        assert!(ended <= MOST_ENDED, "{ended} processes ended on one message, and it is handled again");
     };
     drop(last.stdin.take());
     assert!(last.wait().unwrap().success(), "the last child ends in order");
@@ -194,4 +269,55 @@ fn a_message_that_ended_three_processes_goes_to_dead_and_a_task_without_state_ha
     let test = "a_message_that_ended_three_processes_goes_to_dead_and_a_task_without_state_handles_every_other_one";
     let Some((ended, _place)) = ended(test, "()") else { return };
     assert_eq!(ended, 3);
+}
+
+/// The same for a message that a stateful task's neighbour gets from it, through memory, and dies of after a while.
+fn ended_on_a_copy(test: &str, wait_ms: u64) {
+    let entry = format!(
+        "(intervals: (save_state: 0.002), commit_every: 1, delivery: \"exactly_once\"), Second: (wait_ms: {wait_ms})"
+    );
+    let Some((ended, place)) = ended(test, &entry) else { return };
+    // Until it is in a record and from then on it is another copy to whoever counts.
+    assert!((3..=6).contains(&ended), "{ended} processes ended");
+    let mut store = TaskStore::open(&place.path().join("state"), &task("T")).unwrap();
+    let Recovered::Taken(taken) = store.recover(&mut |_| Ok(())).unwrap() else { panic!("T has no record") };
+    let counted: Counted = ron::from_str(&taken.record.state).unwrap();
+    assert_eq!(counted, Counted { count: NUMBERS, sum: NUMBERS * (NUMBERS + 1) / 2 });
+}
+
+#[test]
+fn what_a_stateful_task_emits_and_ends_three_processes_in_its_neighbour_goes_to_dead() {
+    ended_on_a_copy("what_a_stateful_task_emits_and_ends_three_processes_in_its_neighbour_goes_to_dead", 0);
+}
+
+#[test]
+fn what_a_record_lists_as_not_handled_and_ends_three_processes_goes_to_dead() {
+    ended_on_a_copy("what_a_record_lists_as_not_handled_and_ends_three_processes_goes_to_dead", 20);
+}
+
+#[test]
+fn a_handler_that_is_given_up_because_its_process_was_told_to_end_does_not_make_its_message_poison() {
+    let test = "a_handler_that_is_given_up_because_its_process_was_told_to_end_does_not_make_its_message_poison";
+    if let Ok(place) = std::env::var(CHILD) {
+        return run_task("(blocking: true)", Path::new(&place));
+    }
+    let place = tempfile::tempdir().unwrap();
+    let transit = Transit::open(&place.path().join("transit")).unwrap();
+    let message = Message::new(fields! { n: 1 });
+    let out = Outgoing { stamp: Stamp::now(), tag: None, body: message.encoded().unwrap() };
+    transit.append_once(&queue("T"), &out, DEADLINE).unwrap();
+    for _ in 0..3 {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, place.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains(HANDLING)), "the handler is not called");
+        drop(child.stdin.take());
+        lines.for_each(drop);
+        assert!(child.wait().unwrap().success());
+    }
+    let reader = Reader { bell: Bell::open(&transit).unwrap(), waker: None, description: "the test".to_owned() };
+    let (mut consumer, mut batch) = (transit.consumer(&queue("T"), None, &reader).unwrap(), Vec::new());
+    consumer.take(&mut batch).unwrap();
+    assert_eq!(batch.iter().map(|taken| taken.ended).collect::<Vec<_>>(), [0]);
 }

@@ -22,6 +22,8 @@ mod externals;
 mod failures;
 #[path = "spec/flips.rs"]
 mod flips;
+#[path = "spec/full_disk.rs"]
+mod full_disk;
 #[path = "spec/handovers.rs"]
 mod handovers;
 #[path = "spec/harness.rs"]
@@ -46,6 +48,8 @@ mod packages;
 mod places;
 #[path = "spec/pools.rs"]
 mod pools;
+#[path = "spec/process_one.rs"]
+mod process_one;
 #[path = "spec/processes.rs"]
 mod processes;
 #[path = "spec/queues.rs"]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   argv[0] is `multimodule spawner`   the spawner: before anything else, with one thread
+//!   as process 1 of a container        what reaps, and the rest in a child of it
 //!   -m NAME                            the host of NAME
 //!   else                               the daemon
 //! ```
@@ -31,6 +32,12 @@ pub fn multimodule_main(registry: fn() -> Result<Registry, RegistryError>) -> Ex
     // Before anything that makes a thread.
     if process::is_spawner() {
         return process::spawner_main();
+    }
+    match process::stay_process_one() {
+        Ok(None) => {}
+        Ok(Some(code)) => return ExitCode::from(code),
+        // Nobody is reaped then, and everything else works.
+        Err(error) => eprintln!("multimodule: as process 1 it does not reap what others leave: {error}"),
     }
     let exit = match parse(std::env::args_os()) {
         Ok(options) => match run(options, registry) {

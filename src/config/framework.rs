@@ -137,6 +137,14 @@ pub struct Framework {
 }
 
 impl Framework {
+    /// Whether a running task need not be told of the difference: where it runs, by how many, and when its process is
+    /// started again is the business of others.
+    #[must_use]
+    pub fn is_the_same_to_its_task(&self, other: &Self) -> bool {
+        let Self { is_external, process, workers, balance, restart, .. } = other.clone();
+        Self { is_external, process, workers, balance, restart, ..self.clone() } == *other
+    }
+
     /// Reads the framework's keys of `entry`, which stands at `path`. What is at fault is noted, and at its default.
     pub(super) fn read(entry: &Map, path: &ValuePath, faults: &mut Vec<PathFault>) -> Self {
         let mut framework = Self::default();

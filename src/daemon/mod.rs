@@ -14,6 +14,7 @@
 mod assembly;
 mod config_file;
 mod control;
+mod disk;
 mod draining;
 mod error;
 mod events;

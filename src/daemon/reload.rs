@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::assembly::{Assembly, Surroundings};
 use super::config_file::ConfigFile;
+use super::disk::Disk;
 use super::error::DaemonError;
 use super::start::DaemonOptions;
 use crate::channel::QueueLine;
@@ -58,6 +59,7 @@ pub(super) struct Daemon {
     owed: Option<(Overlay, Option<Document>)>,
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
+    disk: Disk,
 }
 
 impl Daemon {
@@ -91,6 +93,7 @@ impl Daemon {
             unread: BTreeSet::new(),
             owed: None,
             missing: BTreeMap::new(),
+            disk: Disk::default(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Daemon {
             self.say(self.overlay.clone(), self.document.clone()).await;
         }
         self.park_queues();
+        self.disk.look(&self.state_dir);
     }
 
     async fn reload(&mut self) {
@@ -231,6 +235,8 @@ impl Daemon {
     /// Ends all tasks of this process in order, and those of the others too if `externals`; true if nothing was
     /// given up.
     pub(super) async fn stop(mut self, patience: Duration, externals: Externals) -> bool {
+        // The end of the others may take long, and a second signal cut it short.
+        self.transit.spare_inputs();
         let ended = match externals {
             Externals::End => self.supervisor.end_all().await,
             Externals::Stay => {

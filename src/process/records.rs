@@ -137,6 +137,35 @@ pub struct Restarts {
     pub boot: BootId,
     /// The ends.
     pub ends: Vec<UnaskedEnd>,
+    /// Which end was counted last: whoever finds that very end in `NAME.end` does not count it again. Earlier versions
+    /// wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<EndId>,
+}
+
+/// Which end of a process an end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndId {
+    /// The host, if there was one: it has one end, whoever saw it.
+    pub host: Option<ProcessRef>,
+    /// When, in milliseconds since 1970: what tells starts apart that had no host.
+    pub unix_ms: i64,
+}
+
+impl EndId {
+    /// Whether both are one end.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.host == other.host && (self.host.is_some() || self.unix_ms == other.unix_ms)
+    }
+}
+
+impl EndRecord {
+    /// Which end it is.
+    #[must_use]
+    pub fn id(&self) -> EndId {
+        EndId { host: self.host, unix_ms: self.ended_unix_ms }
+    }
 }
 
 impl Record for Intent {
@@ -252,7 +281,11 @@ mod tests {
         );
         let how = How::NotStarted("x".to_owned()).to_string();
         let end = UnaskedEnd { at_ms: 1, unix_ms: 2, how };
-        check(&Restarts { boot, ends: vec![end] }, "(boot:\"b\",ends:[(at_ms:1,unix_ms:2,how:\"not started: x\")])");
+        let restarts = Restarts { boot, ends: vec![end], counted: None };
+        check(&restarts, "(boot:\"b\",ends:[(at_ms:1,unix_ms:2,how:\"not started: x\")])");
+        let counted = Some(EndId { host: Some(ProcessRef { pid: 3, start_ticks: 4 }), unix_ms: 2 });
+        let text = "(boot:\"b\",ends:[],counted:Some((host:Some((pid:3,start_ticks:4)),unix_ms:2)))";
+        check(&Restarts { ends: Vec::new(), counted, ..restarts }, text);
         let argument = |text: &str| Argument::new(text).unwrap();
         check(
             &Intent {

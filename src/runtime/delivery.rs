@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ledger::{Ledger, Listing};
 use super::watermark::{Handling, Token};
 use crate::message::Message;
+use crate::transit::Consequence;
 
 /// A copy for a task of this process.
 pub(crate) struct Delivery {
@@ -24,6 +25,15 @@ pub(super) enum Origin {
     Input(Arc<Token>),
     /// The same for a copy that was made in the course of such an input.
     Queue(Arc<Token>),
+}
+
+/// What is being handled, until it is dropped: for whoever comes after the end of this process.
+#[expect(dead_code, reason = "what it holds is kept for its end")]
+pub(super) enum Noted<'a> {
+    /// An input of the task's own queue.
+    Input(Handling<'a>),
+    /// A copy that a stateful task lists.
+    Copy(Consequence<'a>),
 }
 
 /// In whose course an activation runs: it decides over the lane of what is emitted, and over the origin of copies.
@@ -69,8 +79,12 @@ impl Origin {
     }
 
     /// A handler is called with it: until what is returned is dropped, the end of the process counts against it.
-    pub(super) fn begin(&self) -> Option<Handling<'_>> {
-        if let Self::Input(token) = self { Some(Handling::of(token)) } else { None }
+    pub(super) fn begin(&self) -> Option<Noted<'_>> {
+        match self {
+            Self::Input(token) => Some(Noted::Input(Handling::of(token))),
+            Self::Task(listing) => listing.begin().map(Noted::Copy),
+            Self::Queue(_) => None,
+        }
     }
 
     pub(super) fn course(&self) -> Course {

@@ -128,7 +128,8 @@ impl Durable {
             // Tags of the lost record must not be taken for ours. What is in the lanes is there all the same.
             record.epoch = new_epoch();
         }
-        let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent, bell.clone());
+        let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent, bell.clone())
+            .counting(consumer.consequences());
         let durable = Self {
             under_way: None,
             consumer,
@@ -167,6 +168,7 @@ impl Durable {
         }
         if let Some(under_way) = &self.under_way {
             under_way.begin(place.end);
+            self.ledger.set_course(Some((place.lane, place.end)));
             failpoint!("activation.under_way");
         }
     }

@@ -12,8 +12,9 @@ use super::delivery::Delivery;
 use super::inlet::{Service, WINDOW};
 use super::neighbour::Neighbour;
 use super::office::Office;
+use super::own_thread;
 use super::pool;
-use super::registry::{Running, TaskKind};
+use super::registry::TaskKind;
 use super::seat::Seat;
 use super::shell::{Shell, Source};
 use super::succession::Succession;
@@ -205,7 +206,7 @@ impl Actor {
         let (blocking, name, run) = (setup.framework.blocking, setup.name.clone(), setup.kind.run);
         let changed = Changed::default();
         let actor = run(Box::new(Shell::new(setup, rx, changed.clone(), source, counters.clone())));
-        let join = if blocking { own_thread(&name, actor) } else { tokio::spawn(actor) };
+        let join = if blocking { own_thread::run(&name, actor) } else { tokio::spawn(actor) };
         Self { counters, orders, changed, join }
     }
 
@@ -262,20 +263,4 @@ pub fn settings(queue: &QueueSettings) -> Settings {
         block_timeout: queue.block_timeout.unwrap_or(usual.block_timeout),
         fsync,
     }
-}
-
-/// Runs an actor on a thread of its own, which it may block; timers and wake-ups stay with the runtime.
-fn own_thread(name: &TaskName, actor: Running) -> JoinHandle<Ended> {
-    let runtime = tokio::runtime::Handle::current();
-    let (ended, end) = tokio::sync::oneshot::channel();
-    // The kernel shows 15 bytes of a thread's name.
-    let spawned = std::thread::Builder::new().name(name.as_str().chars().take(15).collect()).spawn(move || {
-        let outcome = runtime.block_on(actor);
-        // Nobody waits for it if the node is gone.
-        ended.send(outcome).unwrap_or_default();
-    });
-    if let Err(error) = spawned {
-        tracing::error!(task = name.as_str(), "{name}: no thread of its own: {error}");
-    }
-    tokio::spawn(async move { end.await.unwrap_or(Ended::Failed) })
 }

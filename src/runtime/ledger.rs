@@ -10,14 +10,17 @@
 //! or nothing. Tags are given and records appended under one lock, so a lane's tags ascend. Nobody waits in here:
 //! output that finds no room goes to the outbox (`outbox`), and a commit goes on.
 
+mod course;
 mod way;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use self::course::Course;
 use super::dead;
 use super::delivery::{Delivery as Copy, Origin};
 use super::neighbour::Neighbour;
@@ -28,11 +31,15 @@ use crate::config::Delivery;
 use crate::message::Message;
 use crate::name::{QueueName, TaskName};
 use crate::store::{PendingEntry, Record};
-use crate::transit::Transit;
+use crate::transit::{Consequence, Consequences, LaneId, Transit};
 
 /// One stateful task's list, outbox and lanes.
 pub(super) struct Ledger {
     inner: Mutex<Inner>,
+    /// Where it is noted which listed copies are being handled.
+    consequences: Option<Consequences>,
+    /// What its owner's activation is caused by; see `course`.
+    cause: AtomicU64,
     /// Wakes the task's own actor: what a neighbour handled is to be committed.
     owner: Arc<Notify>,
 }
@@ -50,6 +57,8 @@ struct Inner {
     latest: Option<Arc<Neighbour>>,
     /// Neighbours have handled something since the owner looked.
     changed: bool,
+    /// The activation of the owner that enters next.
+    course: Course,
 }
 
 /// One listed copy.
@@ -57,6 +66,8 @@ pub(super) struct Listing {
     ledger: Arc<Ledger>,
     id: u64,
     generation: u64,
+    /// Which copy it is, also when the process has ended on it and it is made again.
+    key: u64,
 }
 
 /// What an activation emitted, and where that goes by the routes: the lane and the outbox have a say, too.
@@ -88,8 +99,29 @@ impl Ledger {
     pub(super) fn open(transit: Transit, task: TaskName, record: &Record, sent: &Sent, owner: Arc<Notify>) -> Self {
         let outbox = Outbox::open(transit, task, record, sent);
         let (listed, memory) = (BTreeMap::new(), HashMap::new());
-        let inner = Inner { generation: 0, next: 0, listed, outbox, memory, latest: None, changed: false };
-        Self { inner: Mutex::new(inner), owner }
+        let inner = Inner {
+            generation: 0,
+            next: 0,
+            listed,
+            outbox,
+            memory,
+            latest: None,
+            changed: false,
+            course: Course::default(),
+        };
+        Self { inner: Mutex::new(inner), consequences: None, cause: AtomicU64::new(0), owner }
+    }
+
+    /// Counts the processes that end on a copy.
+    pub(super) fn counting(mut self, consequences: Consequences) -> Self {
+        self.consequences = Some(consequences);
+        self
+    }
+
+    /// Whose consequences are entered from now on, but for those of copies: the owner's at this input, or, without one,
+    /// those of no input.
+    pub(super) fn set_course(&self, input: Option<(LaneId, u64)>) {
+        self.cause.store(input.map_or(0, course::cause_of), Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -105,23 +137,33 @@ impl Ledger {
             emitted.for_each(drop);
             return entered;
         }
+        let mut of_copy = done.map(|listing| Course::of(listing.key));
+        let cause = self.cause.load(Ordering::Relaxed);
         for Emitted { to, message } in emitted {
-            match inner.way(to) {
-                Destination::Neighbour(neighbour) => {
-                    let listing = inner.list(self, &neighbour.task, &message);
-                    entered.copies.push((neighbour, Copy { message, origin: Some(Origin::Task(listing)) }));
+            let course = *of_copy.as_mut().unwrap_or_else(|| inner.course.follow(cause)).one_more();
+            let neighbour = match inner.way(to) {
+                Destination::Neighbour(neighbour) => neighbour,
+                Destination::Transit(queue) => {
+                    inner.put_in(queue, message, &mut entered);
+                    continue;
                 }
-                Destination::Transit(queue) => match inner.put(&queue, &message) {
-                    Put::Settled => {}
-                    Put::Waits => entered.waits = true,
-                    Put::Never(reason) => entered.refused.push(Refused { queue, message, reason }),
-                },
+            };
+            let key = course.key(&neighbour.task, &message);
+            if self.is_poison(key) {
+                inner.put_in(dead::queue(), poisonous(&neighbour.task, &message), &mut entered);
+                continue;
             }
+            let listing = inner.list(self, &neighbour.task, &message, key);
+            entered.copies.push((neighbour, Copy { message, origin: Some(Origin::Task(listing)) }));
         }
         if let Some(done) = done {
             inner.strike_off(done, &self.owner);
         }
         entered
+    }
+
+    fn is_poison(&self, key: u64) -> bool {
+        self.consequences.as_ref().is_some_and(|known| known.is_poison(key))
     }
 
     /// A listed copy that its task leaves unhandled goes to the task's queue, before all that is sent there later.
@@ -207,7 +249,9 @@ impl Ledger {
 
     /// Back to the newest written record: what was entered since is void.
     pub(super) fn roll_back(&self) {
+        self.set_course(None);
         let mut inner = self.lock();
+        inner.course = Course::default();
         inner.generation += 1;
         inner.listed.clear();
         inner.outbox.roll_back();
@@ -221,6 +265,7 @@ impl Ledger {
     /// Gives the lanes back. What is handled after this is void: the last record lists it, or the inputs are taken
     /// again.
     pub(super) fn release(&self) {
+        self.consequences.iter().for_each(Consequences::release);
         let mut inner = self.lock();
         inner.generation += 1;
         inner.outbox.release();
@@ -240,17 +285,25 @@ impl Inner {
         record.pending = self.listed.values().filter_map(entry).collect();
     }
 
-    fn list(&mut self, ledger: &Arc<Ledger>, task: &TaskName, message: &Message) -> Listing {
+    fn list(&mut self, ledger: &Arc<Ledger>, task: &TaskName, message: &Message, key: u64) -> Listing {
         let id = self.next;
         self.next += 1;
         self.listed.insert(id, (task.clone(), message.clone()));
-        Listing { ledger: ledger.clone(), id, generation: self.generation }
+        Listing { ledger: ledger.clone(), id, generation: self.generation, key }
     }
 
     fn strike_off(&mut self, done: &Listing, owner: &Notify) {
         self.listed.remove(&done.id);
         if !std::mem::replace(&mut self.changed, true) {
             owner.notify_one();
+        }
+    }
+
+    fn put_in(&mut self, queue: QueueName, message: Message, entered: &mut Entered) {
+        match self.put(&queue, &message) {
+            Put::Settled => {}
+            Put::Waits => entered.waits = true,
+            Put::Never(reason) => entered.refused.push(Refused { queue, message, reason }),
         }
     }
 
@@ -262,9 +315,21 @@ impl Inner {
     }
 }
 
+/// The letter about a copy on which processes ended.
+fn poisonous(task: &TaskName, message: &Message) -> Message {
+    let reason = dead::poison();
+    tracing::error!(task = task.as_str(), "{task}: a message goes to `dead`: {reason}");
+    dead::letter(message, task.as_str(), &reason)
+}
+
 impl Listing {
     pub(super) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// A handler is called with the copy: until what is returned is dropped, the end of the process counts against it.
+    pub(super) fn begin(&self) -> Option<Consequence<'_>> {
+        self.ledger.consequences.as_ref()?.begin(self.key)
     }
 
     /// Whether the activation that made this copy still counts.

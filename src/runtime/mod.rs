@@ -44,6 +44,7 @@ mod office;
 mod outbox;
 #[cfg(test)]
 mod outbox_tests;
+mod own_thread;
 mod patience;
 mod pool;
 mod post;

@@ -187,14 +187,6 @@ impl Node {
         }
     }
 
-    /// Ends some tasks orderly, so that another process can run them: they save, and give back what they hold. Returns
-    /// those that are still busy after 2 s; they end when they can. None of them is begun again before the next
-    /// [`Node::apply`].
-    pub async fn release(&mut self, tasks: &[TaskName]) -> Vec<TaskName> {
-        let leavers = tasks.iter().filter_map(|name| self.actors.remove_entry(name)).collect();
-        self.end(leavers).await
-    }
-
     /// Who runs and is not wanted, or not in this form.
     fn leaving(&self, wanted: &BTreeMap<TaskName, Wanted>) -> Vec<TaskName> {
         let stays = |name: &TaskName, handle: &Handle| {
@@ -247,7 +239,8 @@ impl Node {
 
     fn configure(&mut self, name: &TaskName, task: &Wanted) {
         let Some(handle) = self.actors.get_mut(name) else { return };
-        if handle.own == task.own && handle.framework == task.framework {
+        if handle.own == task.own && handle.framework.is_the_same_to_its_task(&task.framework) {
+            handle.framework = task.framework.clone();
             return;
         }
         tracing::debug!(task = name.as_str(), "task {name} gets a changed config");
@@ -255,8 +248,7 @@ impl Node {
     }
 
     /// Ends actors: the inlet hands them nothing more, they work off what they have, their queues are finished.
-    /// Returns those that are not done in time.
-    async fn end(&mut self, leavers: Vec<(TaskName, Handle)>) -> Vec<TaskName> {
+    async fn end(&mut self, leavers: Vec<(TaskName, Handle)>) {
         let (until, deadline) = (Instant::now() + WORKING_OFF, Instant::now() + LEAVING);
         let mut leaving = Vec::new();
         for (name, handle) in leavers {
@@ -267,17 +259,14 @@ impl Node {
             let actor = handle.leave(&self.office, until);
             leaving.push(Leaver { served: handle.served().cloned(), name, actor, inlet: self.inlet.clone() });
         }
-        let mut busy = Vec::new();
         for mut leaver in leaving {
             if tokio::time::timeout_at(deadline, leaver.leave()).await.is_ok() {
                 continue;
             }
             // A full queue holds up the task that leaves, and nobody else.
             tracing::error!("{0} was told to end and is still busy; it ends when it can", leaver.name);
-            busy.push(leaver.name.clone());
             self.lingering.spawn(async move { leaver.leave().await });
         }
-        busy
     }
 
     /// Sends a line of a channel to `queue`: routed if that is the router's, else appended as it is. Where there is
@@ -327,6 +316,7 @@ impl Node {
     /// what is left is given up and said; what came from the transit is still there. True: all ended orderly.
     pub async fn stop(mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
+        self.office.transit.spare_inputs();
         self.end_pools(|_, _| true).await;
         self.inlet.quiesce().await;
         for handle in self.actors.values() {

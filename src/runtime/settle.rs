@@ -97,6 +97,11 @@ impl Shell {
         for request in core.timers.drain(..).filter(|_| !no_timers) {
             self.timers.apply(request, now);
         }
+        if input.is_none()
+            && let Some(durable) = self.durable()
+        {
+            durable.ledger.set_course(None);
+        }
         let course = self.course(input.as_ref());
         self.counters.emitted.fetch_add(core.emitted.len() as u64, Ordering::Relaxed);
         let listing = match input.as_ref().and_then(|input| input.origin.as_ref()) {

@@ -8,7 +8,11 @@
 //!                          └─ silent ────────────────────────────────────────────────► alive but silent
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::life::Seen;
 use crate::link::{HostHello, LinkError};
@@ -37,7 +41,39 @@ pub(super) enum Outcome {
     Gone { why: String },
 }
 
+/// The adoptions of a daemon's start, until all are over.
+pub(super) struct Adoptions {
+    begun: Instant,
+    open: Mutex<BTreeSet<TaskName>>,
+    adopted: AtomicUsize,
+}
+
+impl Adoptions {
+    /// Those of `found` begin now.
+    pub(super) fn begin(found: &[TaskName]) -> Self {
+        let open = Mutex::new(found.iter().cloned().collect());
+        Self { begun: Instant::now(), open, adopted: AtomicUsize::new(0) }
+    }
+
+    /// One is over, with an outcome if there is something to tell. The last one is told with how long all took.
+    pub(super) fn over(&self, process: &TaskName, outcome: Option<&Outcome>) {
+        if matches!(outcome, Some(Outcome::Adopted { .. })) {
+            self.adopted.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let adopted = self.adopted.load(Ordering::Relaxed);
+        if open.remove(process) && open.is_empty() && adopted > 0 {
+            tracing::info!("adopted {adopted} processes in {} ms", self.begun.elapsed().as_millis());
+        }
+    }
+}
+
 impl Adoption {
+    /// Whether a host may still answer.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
     pub(super) fn begin() -> Self {
         Self { looked: false, open: false, keeper: false }
     }

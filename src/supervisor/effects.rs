@@ -8,10 +8,12 @@ use tokio::time::Instant;
 
 use super::life::{self, Phase};
 use super::watcher::Watcher;
+use crate::link::remove_remains;
 use crate::process::{
-    EndRecord, GRACE, HostFiles, How, Intent, ProcessRef, end_marked, read_record, settle_unseen_end, write_record,
+    EndRecord, GRACE, HostFiles, How, Intent, ProcessRef, RecordError, end_marked, read_record, settle_end,
+    settle_unseen_end, write_record,
 };
-use crate::restart::{End, decide};
+use crate::restart::Decision;
 
 /// How long until a start is tried again that something else of that name stands in the way of.
 const REFUSED: Duration = Duration::from_secs(5);
@@ -25,7 +27,13 @@ impl Watcher {
     pub(super) async fn start(&mut self) {
         let Some(spec) = self.wish.spec() else { return };
         tracing::debug!(task = self.name.as_str(), "{}: its process is started", self.name);
-        let Err(error) = self.shared.start(self.name.clone(), spec.restart).await else { return };
+        let error = match self.shared.start(self.name.clone(), spec.restart).await {
+            Ok(keeper) => {
+                self.made = Some(keeper.reference());
+                return;
+            }
+            Err(error) => error,
+        };
         self.error(&format!("its process cannot be started: {error}"));
         if error.is_refusal() {
             // Nothing has ended. What stands in the way may go.
@@ -47,10 +55,11 @@ impl Watcher {
                 );
                 self.phase = Phase::Gone;
             }
-            // Its keeper saw it, wrote it down and has counted it.
+            // Its keeper saw it and wrote it down; as a rule it has counted it, too.
             Some(end) => {
-                self.error(&format!("its process has ended: {}", end.how));
-                self.decide(&end);
+                let Some(spec) = self.wish.spec() else { return };
+                let decision = settle_end(&self.files(), &self.name, &spec.restart, &end);
+                self.follow(&end.how.to_string(), decision);
             }
             None => {
                 self.end_rest().await;
@@ -80,23 +89,19 @@ impl Watcher {
         read_record(&self.files().end()).ok().flatten()
     }
 
-    /// What follows an end that is counted already.
-    fn decide(&mut self, end: &EndRecord) {
-        let Some(spec) = self.wish.spec() else { return };
-        let end = End { asked: end.asked, failed: end.how.failed() };
-        let decision = decide(&spec.restart, &[], end, 0, getrandom::u64().unwrap_or_default());
-        self.phase = life::judged(&decision, Instant::now());
-    }
-
     /// Counts an end that no keeper saw, and says what follows.
     fn settle(&mut self, host: Option<ProcessRef>, how: How) {
         let text = how.to_string();
         self.renewal_failed(&text);
         let Some(spec) = self.wish.spec() else { return };
         let decision = settle_unseen_end(&self.files(), &self.name, &spec.restart, host, how);
+        self.follow(&text, decision);
+    }
+
+    fn follow(&mut self, how: &str, decision: Result<Decision, RecordError>) {
         match decision {
             Ok(decision) => {
-                self.error(&format!("its process has ended: {text}"));
+                self.error(&format!("its process has ended: {how}"));
                 self.phase = life::judged(&decision, Instant::now());
             }
             Err(error) => self.error(&format!("its end cannot be counted: {error}")),
@@ -171,6 +176,9 @@ impl Watcher {
                 }
                 _ => {}
             }
+        }
+        if let Err(error) = remove_remains(&self.shared.state_dir, &self.name) {
+            self.error(&error.to_string());
         }
         self.sight.forget();
     }

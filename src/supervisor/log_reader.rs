@@ -35,7 +35,15 @@ impl LogBell {
 
     fn follow(&self, file: OsString) -> Arc<Notify> {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of those who have gone only the table knows.
+        followers.retain(|_, follower| Arc::strong_count(follower) > 1);
         followers.entry(file).or_default().clone()
+    }
+
+    /// How many files are followed, or were until lately.
+    #[cfg(test)]
+    pub(super) fn followers(&self) -> usize {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::launch::Launch;
 use super::rolling::{Order, Rolling};
 use super::shared::Shared;
-use super::watcher::{Request, Spec, Watcher};
+use super::watcher::{Request, Spec, Watcher, Wish};
 use crate::name::TaskName;
 use crate::process::processes_on_record;
 
@@ -21,12 +23,21 @@ const REQUESTS: usize = 16;
 const CONFIGURED: Duration = Duration::from_secs(2);
 /// How long the end of all processes may take: their grace of 2 s, as long for their kills, twice.
 const ENDED: Duration = Duration::from_secs(10);
+/// How long a watcher that nobody needs may take to say that it goes: it has nothing else to do. One that does not is
+/// asked again with the next config.
+const LEFT: Duration = Duration::from_millis(100);
 
 /// Watches the external processes of one daemon. When it goes, they go on.
 pub struct Supervisor {
     shared: Arc<Shared>,
-    watchers: BTreeMap<TaskName, mpsc::Sender<Request>>,
+    watchers: BTreeMap<TaskName, Watched>,
     rolling: Rolling,
+}
+
+/// A process that has a watcher.
+struct Watched {
+    wish: watch::Sender<Wish>,
+    requests: mpsc::Sender<Request>,
 }
 
 impl Supervisor {
@@ -40,7 +51,7 @@ impl Supervisor {
             tracing::error!("what runs from before is not looked for: {error}");
             Vec::new()
         });
-        let shared = Arc::new(Shared::new(state_dir, launch, news));
+        let shared = Arc::new(Shared::new(state_dir, launch, news, &found));
         let mut supervisor = Self { shared, watchers: BTreeMap::new(), rolling: Rolling::start() };
         for process in found {
             supervisor.watch(process);
@@ -50,41 +61,57 @@ impl Supervisor {
 
     fn watch(&mut self, process: TaskName) {
         let (requests, rx) = mpsc::channel(REQUESTS);
-        tokio::spawn(Watcher::new(self.shared.clone(), process.clone(), rx).run());
-        self.watchers.insert(process, requests);
+        let (wish, wishes) = watch::channel(Wish::Unknown);
+        tokio::spawn(Watcher::new(self.shared.clone(), process.clone(), wishes, rx).run());
+        self.watchers.insert(process, Watched { wish, requests });
     }
 
     /// Makes the processes that run be those that are wanted, from now on.
     pub async fn want(&mut self, wanted: &BTreeMap<TaskName, Spec>) {
+        self.watchers.retain(|_, watched| !watched.requests.is_closed());
         for process in wanted.keys() {
             if !self.watchers.contains_key(process) {
                 self.watch(process.clone());
             }
         }
-        for (process, watcher) in &self.watchers {
-            ask(watcher, Request::Want(wanted.get(process).cloned())).await;
+        for (process, watched) in &self.watchers {
+            watched.wish.send_replace(wanted.get(process).cloned().map_or(Wish::Ended, Wish::Runs));
+        }
+        self.let_go(wanted).await;
+    }
+
+    /// Ends the watch on what is not wanted and gone, so that not every name that ever was has a watcher.
+    async fn let_go(&mut self, wanted: &BTreeMap<TaskName, Spec>) {
+        let until = Instant::now() + LEFT;
+        let unwanted: Vec<_> = self.watchers.keys().filter(|process| !wanted.contains_key(*process)).cloned().collect();
+        let answers = self.ask(&unwanted, until, Request::Leave).await;
+        for (process, answer) in unwanted.iter().zip(answers) {
+            if let Ok(Ok(())) = timeout_at(until, answer).await {
+                self.watchers.remove(process);
+            }
         }
     }
 
     /// Tells all hosts that `running.conf` has changed; returns when those that can have applied it, or after 2 s. With
     /// `patience` those that are about to be started again are waited for as well.
     pub async fn configure(&self, generation: u64, patience: bool) {
-        let told = self.ask_all(|done| Request::Configure { generation, patience, done }).await;
-        all(told, CONFIGURED).await;
+        let until = Instant::now() + CONFIGURED;
+        let told = self.ask_all(until, |done| Request::Configure { generation, patience, done }).await;
+        all(told, until).await;
     }
 
     /// Tells all hosts that the debug level has changed.
     pub async fn set_level(&self, level: u32) {
-        for watcher in self.watchers.values() {
-            ask(watcher, Request::SetLevel(level)).await;
-        }
+        let told = self.ask_all(Instant::now() + CONFIGURED, |_done| Request::SetLevel(level)).await;
+        // Nobody answers that.
+        drop(told);
     }
 
     /// Renews those of the `chosen` processes that run another program than this daemon, one after another until one
     /// fails. Returns at once; false: none is chosen.
     pub fn renew(&self, chosen: impl Fn(&TaskName) -> bool) -> bool {
         let chosen = self.watchers.iter().filter(|(process, _)| chosen(process));
-        let order: Order = chosen.map(|(process, watcher)| (process.clone(), watcher.clone())).collect();
+        let order: Order = chosen.map(|(process, watched)| (process.clone(), watched.requests.clone())).collect();
         if order.is_empty() {
             return false;
         }
@@ -113,38 +140,115 @@ impl Supervisor {
 
     /// Ends all processes and everything below them; false if something was left after 10 s.
     pub async fn end_all(&mut self) -> bool {
+        let until = Instant::now() + ENDED;
         self.want(&BTreeMap::new()).await;
-        let gone = self.ask_all(Request::WhenGone).await;
-        let ended = all(gone, ENDED).await;
+        let gone = self.ask_all(until, Request::WhenGone).await;
+        let ended = all(gone, until).await;
         if !ended {
             tracing::error!("external tasks are left that could not be ended");
         }
         ended
     }
 
-    async fn ask_all(&self, request: impl Fn(oneshot::Sender<()>) -> Request) -> Vec<oneshot::Receiver<()>> {
-        let mut answers = Vec::new();
-        for watcher in self.watchers.values() {
+    async fn ask_all(
+        &self,
+        until: Instant,
+        request: impl Fn(oneshot::Sender<()>) -> Request,
+    ) -> Vec<oneshot::Receiver<()>> {
+        let all: Vec<_> = self.watchers.keys().cloned().collect();
+        self.ask(&all, until, request).await
+    }
+
+    /// Asks each of `processes`. A watcher that is stuck holds up nobody beyond `until`: it is not asked then.
+    async fn ask(
+        &self,
+        processes: &[TaskName],
+        until: Instant,
+        request: impl Fn(oneshot::Sender<()>) -> Request,
+    ) -> Vec<oneshot::Receiver<()>> {
+        let (mut answers, mut late) = (Vec::new(), Vec::new());
+        for (process, watched) in processes.iter().filter_map(|process| self.watchers.get_key_value(process)) {
             let (done, answer) = oneshot::channel();
-            ask(watcher, request(done)).await;
             answers.push(answer);
+            // One that has left has nothing to be asked about.
+            if let Err(TrySendError::Full(request)) = watched.requests.try_send(request(done)) {
+                late.push((process, watched, request));
+            }
+        }
+        for (process, watched, request) in late {
+            if timeout_at(until, watched.requests.send(request)).await.is_err() {
+                tracing::error!(task = process.as_str(), "{process}: what watches it is stuck and is not told a thing");
+            }
         }
         answers
     }
 }
 
-async fn ask(watcher: &mpsc::Sender<Request>, request: Request) {
-    if watcher.send(request).await.is_err() {
-        tracing::error!("a watcher of an external process has ended");
-    }
-}
-
 /// Waits for all answers; a request that was dropped is answered too.
-async fn all(answers: Vec<oneshot::Receiver<()>>, patience: Duration) -> bool {
+async fn all(answers: Vec<oneshot::Receiver<()>>, until: Instant) -> bool {
     let answered = async {
         for answer in answers {
             answer.await.unwrap_or_default();
         }
     };
-    tokio::time::timeout(patience, answered).await.is_ok()
+    timeout_at(until, answered).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::Program;
+
+    fn supervisor(state_dir: &std::path::Path) -> Supervisor {
+        let own = std::path::PathBuf::from("/proc/self/exe");
+        let launch = Launch {
+            program: Program::open(&own).unwrap(),
+            spawner: own,
+            arguments: Arc::new(|_| Vec::new()),
+            program_text: "this program".to_owned(),
+            environment: Vec::new(),
+        };
+        Supervisor::start(state_dir.to_owned(), launch, tokio::sync::mpsc::channel(1).0)
+    }
+
+    fn name(text: &str) -> TaskName {
+        TaskName::new(text).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watcher_that_is_stuck_holds_up_no_change_beyond_its_bound() {
+        let place = tempfile::tempdir().unwrap();
+        let mut supervisor = supervisor(place.path());
+        let (requests, _never_read) = mpsc::channel(1);
+        let (wish, wishes) = watch::channel(Wish::Unknown);
+        supervisor.watchers.insert(name("Stuck"), Watched { wish, requests });
+        let spec = Spec { restart: crate::restart::Policy::default() };
+        for generation in 1..=3 {
+            let begin = Instant::now();
+            supervisor.configure(generation, true).await;
+            supervisor.set_level(0).await;
+            supervisor.want(&BTreeMap::from([(name("Stuck"), spec.clone())])).await;
+            supervisor.want(&BTreeMap::new()).await;
+            assert!(begin.elapsed() <= 3 * CONFIGURED, "{:?}", begin.elapsed());
+        }
+        assert!(supervisor.watchers.contains_key(&name("Stuck")));
+        // What is wanted reaches it all the same, once it looks.
+        assert_eq!(*wishes.borrow(), Wish::Ended);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_gone_and_not_wanted_has_no_watcher_any_more() {
+        let place = tempfile::tempdir().unwrap();
+        let mut supervisor = supervisor(place.path());
+        for number in 0..20 {
+            let process = name(&format!("Task{number}"));
+            supervisor.watch(process.clone());
+            while supervisor.watchers.contains_key(&process) {
+                supervisor.want(&BTreeMap::new()).await;
+            }
+        }
+        supervisor.watch(name("Last"));
+        assert_eq!(supervisor.watchers.len(), 1);
+        assert!(supervisor.shared.log_bell.followers() <= 2, "{}", supervisor.shared.log_bell.followers());
+    }
 }

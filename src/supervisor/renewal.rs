@@ -59,6 +59,12 @@ impl Age {
         self.said = Some(hello.clone());
     }
 
+    /// What the newest host has said of itself.
+    #[cfg(test)]
+    pub(super) fn said(&self) -> Option<&HostHello> {
+        self.said.as_ref()
+    }
+
     /// The Hello of a host that is on trial, which ends: it has said something else, or let go.
     pub(super) fn end_trial(&mut self) -> Option<HostHello> {
         let on_trial = std::mem::take(&mut self.on_trial);

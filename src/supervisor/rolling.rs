@@ -86,7 +86,10 @@ async fn roll(order: Order, leaving: &AtomicBool) {
 /// None: it is not known what came of it.
 async fn renew(process: &TaskName, watcher: &mpsc::Sender<Request>) -> Option<Outcome> {
     let (done, renewed) = oneshot::channel();
-    watcher.send(Request::Renew { done }).await.ok()?;
+    if watcher.send(Request::Renew { done }).await.is_err() {
+        // Nobody wants that process any more, and it is gone.
+        return Some(Outcome::NothingToDo);
+    }
     match tokio::time::timeout(RENEWED, renewed).await {
         Ok(outcome) => outcome.ok(),
         Err(_) => {

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
+use super::adoption::Adoptions;
 use super::launch::Launch;
 use super::log_reader::LogBell;
 use crate::name::TaskName;
-use crate::process::{Argument, ArgumentError, KeeperOrder, SpawnError, Spawner};
+use crate::process::{Argument, ArgumentError, KeeperOrder, ProcessIdentity, SpawnError, Spawner};
 use crate::restart::Policy;
 
 /// Why a process was not started.
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) launch: Launch,
     pub(super) log_bell: LogBell,
     news: mpsc::Sender<TaskName>,
+    pub(super) adoptions: Adoptions,
     /// The processes that are parked now.
     parked: Mutex<BTreeSet<TaskName>>,
     /// Those that run another program than this daemon.
@@ -53,13 +55,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(state_dir: PathBuf, launch: Launch, news: mpsc::Sender<TaskName>) -> Self {
+    /// `found` are the processes that an earlier daemon has left.
+    pub(super) fn new(state_dir: PathBuf, launch: Launch, news: mpsc::Sender<TaskName>, found: &[TaskName]) -> Self {
         let log_bell = LogBell::start(&state_dir);
         Self {
             state_dir,
             launch,
             log_bell,
             news,
+            adoptions: Adoptions::begin(found),
             parked: Mutex::default(),
             outdated: Mutex::default(),
             spawner: Mutex::new(None),
@@ -96,13 +100,17 @@ impl Shared {
     }
 
     /// Has a keeper made for `process`. It waits for the spawner's answer on a thread that may block.
-    pub(super) async fn start(self: &Arc<Self>, process: TaskName, restart: Policy) -> Result<(), StartError> {
+    pub(super) async fn start(
+        self: &Arc<Self>,
+        process: TaskName,
+        restart: Policy,
+    ) -> Result<ProcessIdentity, StartError> {
         let shared = self.clone();
         let started = tokio::task::spawn_blocking(move || shared.start_now(process, restart));
         started.await.unwrap_or(Err(StartError::Interrupted))
     }
 
-    fn start_now(&self, process: TaskName, restart: Policy) -> Result<(), StartError> {
+    fn start_now(&self, process: TaskName, restart: Policy) -> Result<ProcessIdentity, StartError> {
         let order = self.order(process, restart)?;
         let mut place = self.spawner.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -111,7 +119,7 @@ impl Shared {
                 None => (place.insert(Spawner::start(&self.launch.spawner)?), true),
             };
             match spawner.spawn(&order, self.launch.program.file.as_fd()) {
-                Ok(_keeper) => return Ok(()),
+                Ok(keeper) => return Ok(keeper),
                 // One that was killed is known by its silence; a new one does.
                 Err(SpawnError::Gone(_)) if !fresh => *place = None,
                 Err(error) => return Err(error.into()),

@@ -3,28 +3,30 @@
 //! The loop looks, asks [`life::next`] what to do, does it, and waits until something may have changed. Nothing that
 //! it does depends on having seen every change: a look tells all.
 
+mod answers;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::adoption::Adoption;
+use super::adoption::{Adoption, Outcome};
 use super::contact::{Contact, ContactEvent};
 use super::life::{self, Effect, Phase, Seen};
 use super::log_reader::LogReader;
 use super::renewal::{self, Age};
 use super::shared::Shared;
 use super::sight::Sight;
-use crate::link::{HostHello, LinkError, ToDaemon, ToHost};
+use crate::link::ToHost;
 use crate::name::TaskName;
-use crate::process::is_of_this_boot;
+use crate::process::{ProcessRef, is_of_this_boot};
 use crate::restart::Policy;
 
 /// What a watcher is asked.
 pub(super) enum Request {
-    /// This process should run so, or not at all.
-    Want(Option<Spec>),
     /// `running.conf` has changed; `done` when the host has applied it, or cannot now. With `patience` a host that is
     /// about to be started again is waited for as well.
     Configure { generation: u64, patience: bool, done: oneshot::Sender<()> },
@@ -35,6 +37,8 @@ pub(super) enum Request {
     Renew { done: oneshot::Sender<renewal::Outcome> },
     /// Tell when nothing of it is left.
     WhenGone(oneshot::Sender<()>),
+    /// End the watch, and say so, if nobody wants the process and nothing of it is left.
+    Leave(oneshot::Sender<()>),
 }
 
 /// How a process should run.
@@ -81,10 +85,15 @@ pub(super) struct Watcher {
     pub(super) shared: Arc<Shared>,
     pub(super) name: TaskName,
     requests: mpsc::Receiver<Request>,
+    /// What is wanted: the newest counts, so whoever wants it never waits.
+    wishes: watch::Receiver<Wish>,
+    /// The one that is followed.
     pub(super) wish: Wish,
     /// Since when somebody has said what is wanted.
     pub(super) wished: Option<Instant>,
     pub(super) phase: Phase,
+    /// The keeper that was made at the last start.
+    pub(super) made: Option<ProcessRef>,
     pub(super) sight: Sight,
     contact: Contact,
     adoption: Adoption,
@@ -101,20 +110,30 @@ pub(super) struct Watcher {
 }
 
 enum Event {
-    Request(Option<Request>),
+    /// The supervisor is gone.
+    Over,
+    Wish,
+    Request(Request),
     Contact(ContactEvent),
     Log,
     Look,
 }
 
 impl Watcher {
-    pub(super) fn new(shared: Arc<Shared>, name: TaskName, requests: mpsc::Receiver<Request>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        name: TaskName,
+        wishes: watch::Receiver<Wish>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
         let state_dir = shared.state_dir.clone();
         Self {
             requests,
+            wishes,
             wish: Wish::Unknown,
             wished: None,
             phase: Phase::Gone,
+            made: None,
             sight: Sight::new(&state_dir, name.clone()),
             contact: Contact::new(state_dir.clone(), name.clone()),
             adoption: Adoption::begin(),
@@ -130,7 +149,7 @@ impl Watcher {
         }
     }
 
-    /// Runs until the supervisor goes; the process stays as it is.
+    /// Runs until the supervisor goes, or lets it go; the process stays as it is.
     pub(super) async fn run(mut self) {
         let mut begun = false;
         loop {
@@ -142,8 +161,15 @@ impl Watcher {
                 self.act(seen).await;
             }
             match self.wait(seen).await {
-                Event::Request(None) => return,
-                Event::Request(Some(request)) => self.obey(request),
+                Event::Over => return,
+                Event::Request(Request::Leave(left)) if self.is_nothing_left() => {
+                    // Who asked may have stopped waiting: then it is still needed.
+                    if left.send(()).is_ok() {
+                        return;
+                    }
+                }
+                Event::Request(request) => self.obey(request),
+                Event::Wish => self.want(),
                 Event::Contact(event) => self.heed(event),
                 // Where nobody tells that the log has changed, it is looked at each second.
                 Event::Log | Event::Look => self.show_log(),
@@ -179,13 +205,21 @@ impl Watcher {
             let comes_back = self.comes_back(seen);
             self.configured.retain(|waiter| waiter.patience && comes_back);
         }
-        if !self.sight.is_blind()
-            && let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.files())
-        {
-            outcome.tell(&self.name);
+        if !self.sight.is_blind() {
+            let outcome = self.adoption.first_look(seen, self.sight.record(), &self.files());
+            if outcome.is_some() || !self.adoption.is_open() {
+                self.adoption_is_over(outcome);
+            }
         }
         self.follow_renewal();
         seen
+    }
+
+    fn adoption_is_over(&self, outcome: Option<Outcome>) {
+        if let Some(outcome) = &outcome {
+            outcome.tell(&self.name);
+        }
+        self.shared.adoptions.over(&self.name, outcome.as_ref());
     }
 
     /// Whether a host that does not live is about to.
@@ -197,6 +231,9 @@ impl Watcher {
     async fn act(&mut self, seen: Seen) {
         if self.wish == Wish::Unknown {
             return;
+        }
+        if self.has_begun() {
+            self.phase = Phase::Up;
         }
         let (phase, effect) = life::next(self.phase, seen, self.wish.spec().is_some(), Instant::now());
         if phase != self.phase || seen != self.last_seen {
@@ -222,6 +259,20 @@ impl Watcher {
         }
     }
 
+    /// Whether the keeper that was asked for has been there: however short it lived, its end is no start that fails.
+    fn has_begun(&self) -> bool {
+        matches!(self.phase, Phase::Starting { .. })
+            && self.made.is_some()
+            && self.made == self.sight.record().map(|record| record.keeper)
+    }
+
+    /// Whether nobody wants it, and there is nothing of it to be watched.
+    fn is_nothing_left(&self) -> bool {
+        let gone = self.wish == Wish::Ended && self.phase == Phase::Gone;
+        let unseen = self.sight.is_blind() || self.sight.is_of_newer_program();
+        gone && !unseen && self.sight.record().is_none() && *self.wishes.borrow() == Wish::Ended
+    }
+
     /// Nothing of it is left, and nothing is wanted.
     fn gone(&mut self) {
         self.log.show();
@@ -235,7 +286,8 @@ impl Watcher {
         let deadline = self.deadline(seen, Instant::now());
         tokio::select! {
             biased;
-            request = self.requests.recv() => Event::Request(request),
+            wish = self.wishes.changed() => if wish.is_ok() { Event::Wish } else { Event::Over },
+            request = self.requests.recv() => request.map_or(Event::Over, Event::Request),
             event = self.contact.event() => Event::Contact(event),
             () = self.sight.some_end() => Event::Look,
             () = self.log.changed() => Event::Log,
@@ -260,7 +312,6 @@ impl Watcher {
 
     fn obey(&mut self, request: Request) {
         match request {
-            Request::Want(spec) => self.want(spec),
             Request::Configure { generation, patience, done } => {
                 self.generation = generation;
                 self.configured.push(Waiter { patience, _done: done });
@@ -273,11 +324,13 @@ impl Watcher {
             }
             Request::Renew { done } => self.renew(done),
             Request::WhenGone(done) => self.when_gone.push(done),
+            // Something is left: who asks is told by the answer that does not come.
+            Request::Leave(_) => {}
         }
     }
 
-    fn want(&mut self, spec: Option<Spec>) {
-        let wish = spec.map_or(Wish::Ended, Wish::Runs);
+    fn want(&mut self) {
+        let wish = self.wishes.borrow_and_update().clone();
         let changed = self.wish != wish;
         self.wished.get_or_insert_with(Instant::now);
         self.wish = wish;
@@ -291,93 +344,5 @@ impl Watcher {
                 self.phase = Phase::Gone;
             }
         }
-    }
-
-    fn heed(&mut self, event: ContactEvent) {
-        match event {
-            ContactEvent::Answered(hello) => self.answered(&hello),
-            ContactEvent::NoAnswer(error) => {
-                tracing::debug!(task = self.name.as_str(), "{}: no link: {error}", self.name);
-                self.no_answer(&error);
-            }
-            ContactEvent::Told(told) => {
-                if let Some(hello) = self.age.end_trial() {
-                    self.adopt(&hello);
-                }
-                self.told(told);
-            }
-            ContactEvent::Lost => {
-                tracing::debug!(task = self.name.as_str(), "{}: the link is lost", self.name);
-                if let Some(hello) = self.age.end_trial() {
-                    let process = self.name.to_string();
-                    self.no_answer(&LinkError::LetGo { process, theirs: hello.version });
-                }
-                // Whether its host comes back is seen at the next look.
-            }
-        }
-    }
-
-    fn told(&mut self, told: ToDaemon) {
-        match told {
-            ToDaemon::Configured { generation, faults } => {
-                let refused = !faults.is_empty();
-                for fault in faults {
-                    self.error(&format!("its process refuses the config: {fault}"));
-                }
-                failpoint!("migration.host_answered");
-                tracing::debug!(task = self.name.as_str(), "{} runs by config {generation}", self.name);
-                if refused || generation == self.generation {
-                    self.configured.clear();
-                }
-            }
-            ToDaemon::ReopenedLog => self.log.reopened(),
-        }
-    }
-
-    fn no_answer(&mut self, error: &LinkError) {
-        if let Some(outcome) = self.adoption.no_answer(self.sight.record(), error) {
-            outcome.tell(&self.name);
-            self.configured.clear();
-            self.look_at_program();
-        }
-        if matches!(error, LinkError::Version { .. } | LinkError::LetGo { .. }) {
-            // It never will.
-            self.configured.clear();
-        }
-    }
-
-    fn answered(&mut self, hello: &HostHello) {
-        let proven = self.sight.record().is_some_and(|record| record.nonce.to_string() == hello.nonce);
-        if !proven {
-            self.error("what answers on its link does not know its nonce");
-            return self.contact.hang_up();
-        }
-        failpoint!("adoption.proven");
-        self.shared.tell_news(&self.name);
-        self.age.heard(hello);
-        self.renewed_by_answer();
-        if self.age.on_trial {
-            // Whether it takes us for a daemon shows when it answers this.
-            self.contact.tell(ToHost::Configure { generation: self.generation });
-            return;
-        }
-        self.adopt(hello);
-        if self.is_current(hello) {
-            self.configured.clear();
-        } else {
-            self.contact.tell(ToHost::Configure { generation: self.generation });
-        }
-    }
-
-    fn adopt(&mut self, hello: &HostHello) {
-        let current = self.is_current(hello);
-        if let Some(outcome) = self.adoption.answered(self.sight.record(), hello, current) {
-            outcome.tell(&self.name);
-        }
-        self.look_at_program();
-    }
-
-    fn is_current(&self, hello: &HostHello) -> bool {
-        hello.generation == self.generation || self.generation == 0
     }
 }

@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::bell::{Bell, LONGEST_WAIT, Waker};
+use super::consequences::Consequences;
 use super::error::Error;
 use super::incident::Incident;
 use super::index::Ringing;
@@ -251,6 +252,12 @@ impl Consumer {
             let at = source.lane(lane)?.at;
             Some(UnderWay::new(lane, source.queue.clone(), at))
         })
+    }
+
+    /// Where to note what is handled in the course of its inputs, asked once: what the last consumer left is counted.
+    #[must_use]
+    pub fn consequences(&self) -> Consequences {
+        Consequences::open(self.source.queue.clone())
     }
 
     /// Bytes taken and not finished.

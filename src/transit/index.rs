@@ -6,6 +6,7 @@
 //! 104    parked: not 0 while nobody will read the queue
 //! 128    consumer: version (odd while being changed), bell, token, length of the description
 //! 192    the description, at most 1,024 bytes
+//! 2048   8 places for consequences of inputs: which is under way, a suspect, how many processes ended on it
 //! 4096   bits: a word per 64 lanes
 //! 4352   sleeping
 //! 8192   1,024 slots of 512 bytes
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 
+use super::consequences::PLACE_WORDS;
 use super::error::Error;
 use super::map::{Map, PAGE};
 use super::protocol::{AWAKE, CLOSED, Mark};
@@ -44,6 +46,7 @@ const PARKED: usize = 104;
 const CONSUMER: usize = 128;
 const DESCRIPTION: usize = 192;
 const DESCRIPTION_WORDS: usize = 128;
+const CONSEQUENCES: usize = 2048;
 const BITS: usize = 4096;
 const SLEEPING: usize = 4352;
 const SLOTS: usize = 8192;
@@ -166,6 +169,11 @@ impl Index {
     /// How many slots were ever in use.
     pub(super) fn slots(&self) -> usize {
         usize::try_from(self.word(SLOTS_USED).load(Ordering::Acquire)).map_or(LANES, |slots| slots.min(LANES))
+    }
+
+    /// The words of place `at`, below [`PLACES`](super::consequences::PLACES); see there. Earlier programs leave them 0.
+    pub(super) fn consequence(&self, at: usize) -> &[AtomicU64] {
+        self.map.words(CONSEQUENCES + at * PLACE_WORDS * 8, PLACE_WORDS)
     }
 
     /// Slot `at`, below [`LANES`].

@@ -41,6 +41,7 @@
 
 mod async_bell;
 mod bell;
+mod consequences;
 mod consumer;
 mod directory;
 mod error;
@@ -74,6 +75,7 @@ mod under_way;
 
 pub use async_bell::AsyncBell;
 pub use bell::Bell;
+pub use consequences::{Consequence, Consequences};
 pub use consumer::{Consumer, LaneState, Reader, StartOutcome, Taken, Wake};
 pub use error::{AppendError, Error};
 pub use incident::Incident;

@@ -161,6 +161,13 @@ impl Transit {
         Ok(())
     }
 
+    /// The end of this process was asked for: whatever it handles now or from now on, its end does not count against
+    /// that.
+    pub fn spare_inputs(&self) {
+        let queues: Vec<_> = self.inner.queues().values().filter_map(Weak::upgrade).collect();
+        queues.iter().for_each(|queue| queue.spare_inputs());
+    }
+
     /// The last tag of a lane, for whoever goes on after a crash. Only `task:` lanes keep it for sure.
     pub fn last_tag(&self, queue: &QueueName, lane: &LaneName) -> Result<Option<Tag>, Error> {
         let Some(queue) = self.inner.find(queue)? else { return Ok(None) };
@@ -203,7 +210,7 @@ impl Inner {
         name: &QueueName,
         open: impl FnOnce() -> Result<Option<Queue>, Error>,
     ) -> Result<Option<Arc<Queue>>, Error> {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues();
         if let Some(queue) = queues.get(name).and_then(Weak::upgrade).filter(|queue| !queue.is_replaced()) {
             return Ok(Some(queue));
         }
@@ -213,6 +220,10 @@ impl Inner {
             queues.insert(name.clone(), Arc::downgrade(queue));
         }
         Ok(opened)
+    }
+
+    fn queues(&self) -> MutexGuard<'_, HashMap<QueueName, Weak<Queue>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn senders(&self) -> MutexGuard<'_, HashMap<LaneKey, Weak<Shared>>> {

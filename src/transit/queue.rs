@@ -6,10 +6,11 @@
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::consequences;
 use super::directory::{Directory, Identity};
 use super::error::Error;
 use super::index::{Index, LANES};
@@ -40,6 +41,8 @@ pub(super) struct Queue {
     pub(super) index: Index,
     /// Whether this process consumes it (the kernel's lock does not separate us from ourselves).
     pub(super) consumed: AtomicBool,
+    /// Whether the end of this process was asked for: no input that it handles is noted any more.
+    pub(super) spared: AtomicBool,
     lock: File,
     identities: [Option<Identity>; 2],
     changing: Mutex<()>,
@@ -63,8 +66,8 @@ impl Queue {
         let (lock, index_file) = (open(LOCK)?, open(INDEX)?);
         let index = Index::open(&index_file, &path.join(INDEX))?;
         let identities = [directory.identity(LOCK), directory.identity(INDEX)];
-        let (consumed, changing) = (AtomicBool::new(false), Mutex::new(()));
-        let queue = Self { name: name.clone(), directory, index, consumed, lock, identities, changing };
+        let (consumed, spared, changing) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::new(()));
+        let queue = Self { name: name.clone(), directory, index, consumed, spared, lock, identities, changing };
         queue.index.reopen();
         if queue.index.boot_id() != boot_id {
             queue.change(|| {
@@ -116,6 +119,16 @@ impl Queue {
     /// Whether the path names other files by now.
     pub(super) fn is_replaced(&self) -> bool {
         [LOCK, INDEX].map(|file| self.directory.identity_by_path(file)) != self.identities
+    }
+
+    /// The end of this process was asked for: forgets which inputs it handles, if it consumes this queue. One that a
+    /// handler is called with in this very moment may stay noted: that is one end too many of three.
+    pub(super) fn spare_inputs(&self) {
+        self.spared.store(true, Ordering::Relaxed);
+        if self.consumed.load(Ordering::Relaxed) {
+            (0..self.index.slots()).for_each(|at| self.index.slot(at).set_under_way(0));
+            consequences::forget(self);
+        }
     }
 
     /// Takes a lock: true when it is ours now, also when it was before.

@@ -7,11 +7,15 @@
 //! slot:  under way ── found at open, beyond finished ─▶ suspect (which input), ended (how many processes)
 //! ```
 //!
+//! A process that was asked to end says so first ([`Transit::spare_inputs`](super::Transit::spare_inputs)): what it is
+//! given up over, or killed over because it takes too long, is nobody's fault.
+//!
 //! Invariant: only the consumer stores these words. They stand in the index and not in a record of state, so an input
 //! costs two stores and no write, and stateless tasks have them too.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::queue::Queue;
 use super::slot::LaneId;
@@ -73,7 +77,9 @@ impl UnderWay {
     /// ends before that, it counts against this input. A store, a nanosecond or so.
     #[inline]
     pub fn begin(&self, end: u64) {
-        self.queue.index.slot(self.at).set_under_way(end);
+        if !self.queue.spared.load(Ordering::Relaxed) {
+            self.queue.index.slot(self.at).set_under_way(end);
+        }
     }
 
     /// The handler has returned, or was given up.

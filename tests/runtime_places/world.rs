@@ -268,11 +268,6 @@ impl World {
         tokio::time::timeout(DEADLINE, applied).await.expect("a config is applied in time");
     }
 
-    /// True: it has given back what it held.
-    pub(crate) async fn release(&mut self, node: usize, task: &str) -> bool {
-        self.nodes[node].release(&[TaskName::new(task).unwrap()]).await.is_empty()
-    }
-
     /// The sources fall silent.
     pub(crate) fn quiet(&self) {
         told_in(self.name).quiet.store(true, Ordering::Relaxed);

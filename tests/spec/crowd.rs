@@ -31,6 +31,26 @@ fn two_hundred_external_tasks_are_adopted_at_once_and_none_is_started_again() {
     assert_eq!(daemon.exit_code(STARTS), 0);
 }
 
+/// How many tasks a small system has, and how long their adoption may take by the daemon's own clock, unoptimised too.
+const FEW: usize = 20;
+const FEW_ADOPTED_MS: u64 = 1000;
+
+#[test]
+fn twenty_external_tasks_are_adopted_within_a_second_and_the_daemon_says_how_long_it_took() {
+    let world = World::new();
+    let entries: Vec<String> = (0..FEW).map(|number| format!("Crowd{number} => {{}}")).collect();
+    let config = format!("{{ {} }}", entries.join(", "));
+    let daemon = world.own_daemon(&config).start();
+    (0..FEW).for_each(|number| _ = daemon.wait_for(&format!("Crowd{number}: started"), STARTS));
+    daemon.kill();
+    daemon.exit(ADOPTIONS);
+    let daemon = world.own_daemon(&config).start();
+    let line = daemon.wait_for(&format!("adopted {FEW} processes in "), ADOPTIONS);
+    let line = &daemon.lines()[line].text;
+    let took = line.split(" processes in ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    assert!(took.is_some_and(|ms| ms <= FEW_ADOPTED_MS), "{line}");
+}
+
 /// The processor time of a process so far, at the kernel's usual 100 ticks a second.
 fn cpu_ms(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the daemon lives");

@@ -107,6 +107,51 @@ fn a_message_on_which_three_workers_ended_goes_to_dead_and_the_others_are_handle
 }
 
 #[test]
+fn a_pool_of_as_many_workers_as_there_are_processors_has_so_many_processes() {
+    let cpus = thread::available_parallelism().expect("the kernel tells").get();
+    let world = World::new();
+    let _daemon = world.own_daemon(&config("workers => 'cpus'")).start();
+    (1..=cpus).for_each(|worker| drop(world.process(&format!("Mill.{worker}"))));
+    world.send("{from => 'a', n => 1}", "Mill");
+    wait_for_sink(&world, 1);
+    assert_eq!(world.record(&format!("Mill.{}", cpus + 1)), None);
+}
+
+/// Sent to a pool that is parked: far more than its queues hold.
+const FLOOD: u64 = 1000;
+
+#[test]
+fn a_pool_whose_workers_are_all_parked_blocks_nobody_and_goes_on_with_what_its_queues_hold() {
+    let world = World::new();
+    let daemon = world.own_daemon(
+        "{ Mill => { workers => 2, restart => { max => 1, backoff => 0.01 }, \
+         queue => { max_messages => 50, block_timeout => 3600 } }, Counter => {}, \
+         Router => { routes => [ { match => { source => 'Counter' }, forwards => [ { qname => 'Mill' } ] }, \
+         { match => { source => 'Mill' }, forwards => [ { qname => 'Sink', outside => 1 } ] } ] } }",
+    );
+    let daemon = daemon.start();
+    for name in ["Mill.1", "Mill.2"] {
+        for _ in 0..2 {
+            let record = world.process(name);
+            kill(&record.host_identity());
+            world.wait_for("its end", || world.end(name).filter(|end| end.host == Some(record.host)));
+        }
+        daemon.wait_for(&format!("{name}: parked"), SOON);
+    }
+    (0..FLOOD).for_each(|n| world.send(&format!("{{from => 'a', n => {n}}}"), "Counter"));
+    daemon.wait_for(&format!("Counter: has heard {FLOOD}."), LATER);
+    let waiting = || ["Mill", "Mill.1", "Mill.2"].iter().map(|queue| world.waiting(queue)).sum::<u64>();
+    world.wait_for("place for all", || (waiting() + world.waiting("dead") == FLOOD).then_some(()));
+    assert!(waiting() > 0 && world.waiting("dead") > 0, "{} wait", waiting());
+    let dead = world.waiting("dead");
+    // One worker is enough for the pool to go on.
+    std::fs::remove_file(world.state().join("Mill.1.failsafe")).expect("it is parked");
+    wait_for_sink(&world, FLOOD - dead);
+    wait_drained(&world);
+    assert_eq!((world.waiting("Sink"), world.waiting("dead")), (FLOOD - dead, dead));
+}
+
+#[test]
 fn while_the_daemon_is_away_what_was_handed_out_is_worked_off_and_the_rest_waits() {
     let world = World::new();
     let daemon = world.own_daemon(&config("workers => 2")).start();

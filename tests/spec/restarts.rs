@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use multimodule::process::How;
+use multimodule::name::TaskName;
+use multimodule::process::{BootId, EndRecord, HostFiles, HostRecord, How, write_record};
 
 use crate::daemon::Daemon;
 use crate::processes::{kill, lives};
@@ -54,6 +55,43 @@ fn never_holds_for_the_next_daemon_too() {
     world.send("{text => 'the others run'}", "Echo");
     daemon.wait_for("Echo: the others run.", SOON);
     assert!(!daemon.stdout().contains("Counter: started"), "{daemon:?}");
+}
+
+/// What the files of Counter look like after a reboot: all that is on record was in another boot.
+fn reboot(world: &World) {
+    let files = HostFiles::new(&world.state(), &TaskName::new("Counter").expect("a name"));
+    let earlier = || BootId::from("00000000-0000-0000-0000-000000000000".to_owned());
+    let record = world.record("Counter").expect("it ran");
+    write_record(&files.process(), &HostRecord { boot: earlier(), ..record }).expect("the world is writable");
+    if let Some(end) = world.end("Counter") {
+        write_record(&files.end(), &EndRecord { boot: earlier(), ..end }).expect("the world is writable");
+    }
+}
+
+/// A task with this policy runs after a reboot: no end of it came before, but a boot.
+fn runs_after_a_reboot(policy: &str, ends_before: bool) {
+    let world = World::new();
+    let daemon = start(&world, policy);
+    let record = world.process("Counter");
+    if ends_before {
+        kill(&record.host_identity());
+        daemon.wait_for("Counter: its process has ended", SOON);
+    }
+    daemon.terminate();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    [record.keeper_identity(), record.host_identity()].iter().for_each(kill);
+    world.wait_ended(&[record.keeper_identity(), record.host_identity()]);
+    reboot(&world);
+    let daemon = world.own_daemon(&config(policy, "after")).start();
+    daemon.wait_for("Counter: gone: it ran in an earlier boot", SOON);
+    daemon.wait_for("Counter: started after", SOON);
+}
+
+#[test]
+fn a_reboot_starts_what_is_wanted_whatever_its_policy_and_however_it_was_before() {
+    runs_after_a_reboot("'never'", false);
+    runs_after_a_reboot("'never'", true);
+    runs_after_a_reboot("'on_failure'", false);
 }
 
 #[test]
@@ -112,6 +150,19 @@ fn a_keeper_gives_up_by_the_same_budget_while_the_daemon_is_away() {
     assert!(world.state().join("Counter.failsafe").exists());
     let daemon = world.own_daemon(&config("{ max => 2, within => 60, backoff => 0.01 }", "")).start();
     daemon.wait_for("Counter: parked: ", SOON);
+}
+
+#[test]
+fn a_changed_policy_alone_does_not_start_a_task_again() {
+    let world = World::new();
+    let daemon = start(&world, "'always'");
+    world.write_config(&config("'never'", ""));
+    daemon.wait_for("the changed config is applied", SOON);
+    world.send("{from => 'a', n => 1}", "Counter");
+    daemon.wait_for("Counter: has heard 1.", SOON);
+    world.write_config(&config("'never'", "other"));
+    daemon.wait_for("Counter: started other", SOON);
+    assert_eq!(world.log("Counter").matches("Counter: started").count(), 2, "{}", world.log("Counter"));
 }
 
 #[test]

@@ -84,25 +84,34 @@ impl World {
     }
 
     pub(super) async fn try_connect(&self, process: &str, patience: Duration) -> Result<Linked, LinkError> {
-        let connected = DaemonLink::connect(&self.state_dir, &name(process), patience).await;
-        connected.map(|(link, hello, messages)| Linked { link, hello, messages })
+        try_connect(&self.state_dir, process, patience).await
     }
 
-    /// Connects, if need be to the server that the host names when it has seen its last link end.
+    /// See [`connect`].
     pub(super) async fn connect(&self, process: &str) -> Linked {
-        let begun = Instant::now();
-        loop {
-            match self.try_connect(process, DEADLINE).await {
-                Ok(linked) => return linked,
-                Err(error) => assert!(begun.elapsed() < DEADLINE, "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        connect(&self.state_dir, process).await
     }
 
     /// What lies in the directory of sockets.
     pub(super) fn run_files(&self) -> Vec<String> {
         files(&self.state_dir.join("run"))
+    }
+}
+
+async fn try_connect(state_dir: &Path, process: &str, patience: Duration) -> Result<Linked, LinkError> {
+    let connected = DaemonLink::connect(state_dir, &name(process), patience).await;
+    connected.map(|(link, hello, messages)| Linked { link, hello, messages })
+}
+
+/// Connects, if need be to the server that the host names when it has seen its last link end.
+async fn connect(state_dir: &Path, process: &str) -> Linked {
+    let begun = Instant::now();
+    loop {
+        match try_connect(state_dir, process, DEADLINE).await {
+            Ok(linked) => return linked,
+            Err(error) => assert!(begun.elapsed() < DEADLINE, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -232,7 +241,7 @@ fn obey(link: &HostLink, order: &ToHost) {
 async fn this_program_can_be_a_daemon() {
     let Some((state_dir, process)) = told() else { return };
     end_with_the_test();
-    let (_link, _, mut messages) = DaemonLink::connect(&state_dir, &process, DEADLINE).await.unwrap();
+    let mut linked = connect(&state_dir, process.as_str()).await;
     say_there();
-    while messages.recv().await.is_some() {}
+    while linked.messages.recv().await.is_some() {}
 }

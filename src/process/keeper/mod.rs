@@ -20,4 +20,4 @@ mod unseen;
 mod waiting;
 
 pub(super) use begin::keep;
-pub use unseen::settle_unseen_end;
+pub use unseen::{settle_end, settle_unseen_end};

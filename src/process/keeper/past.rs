@@ -29,19 +29,23 @@ impl Past {
             eprintln!("multimodule keeper: {error}; earlier ends do not count");
             None
         });
-        let none = Restarts { boot: boot.clone(), ends: Vec::new() };
+        let none = Restarts { boot: boot.clone(), ends: Vec::new(), counted: None };
         Self { restarts: known.filter(|restarts| restarts.boot == *boot).unwrap_or(none) }
     }
 
-    /// What follows `end`. If nobody asked for it, it is one more to remember.
+    /// What follows `end`. If nobody asked for it, it is one more to remember, however often it is asked about.
     pub(super) fn decide(&mut self, policy: &Policy, end: &EndRecord) -> Decision {
         let now_ms = milliseconds_since_boot();
         let this = End { asked: end.asked, failed: end.how.failed() };
-        let decision = decide(policy, &self.restarts.ends, this, now_ms, random());
-        if !end.asked {
+        let known = self.restarts.counted.is_some_and(|counted| counted.is_same(&end.id()));
+        let ends = &mut self.restarts.ends;
+        let earlier = if known { ends.len().saturating_sub(1) } else { ends.len() };
+        let decision = decide(policy, &ends[..earlier], this, now_ms, random());
+        if !end.asked && !known {
             let how = end.how.to_string().chars().take(MAX_HOW).collect();
-            self.restarts.ends.push(UnaskedEnd { at_ms: now_ms, unix_ms: end.ended_unix_ms, how });
-            keep_in_window(policy, &mut self.restarts.ends, now_ms);
+            ends.push(UnaskedEnd { at_ms: now_ms, unix_ms: end.ended_unix_ms, how });
+            keep_in_window(policy, ends, now_ms);
+            self.restarts.counted = Some(end.id());
         }
         decision
     }

@@ -1,0 +1,100 @@
+//! A watcher by itself: its process is what the records say.
+
+use std::path::Path;
+
+use super::super::launch::{Launch, Program};
+use super::*;
+use crate::link::{self, HostHello};
+use crate::process::{BootId, EndRecord, HostFiles, HostRecord, How, Nonce, write_record};
+use crate::restart::{Backoff, Budget, When};
+
+/// A watcher of the process `Task`, whose records are in `place`.
+fn watcher(place: &Path) -> Watcher {
+    let own = Path::new("/proc/self/exe");
+    let launch = Launch {
+        spawner: own.to_owned(),
+        program: Program::open(own).unwrap(),
+        arguments: Arc::new(|_| Vec::new()),
+        program_text: "this program".to_owned(),
+        environment: Vec::new(),
+    };
+    let (_wish, wishes) = watch::channel(Wish::Unknown);
+    let (_requests, rx) = mpsc::channel(1);
+    Watcher::new(
+        Arc::new(Shared::new(place.to_owned(), launch, tokio::sync::mpsc::channel(1).0, &[])),
+        name(),
+        wishes,
+        rx,
+    )
+}
+
+fn name() -> TaskName {
+    TaskName::new("Task").unwrap()
+}
+
+/// The record of a start whose processes are gone: no process has so high a pid.
+fn record(start: u32) -> HostRecord {
+    let process = |pid| ProcessRef { pid, start_ticks: 1 };
+    HostRecord {
+        boot: BootId::current().unwrap(),
+        pid_namespace: 1,
+        keeper: process(u32::MAX / 4 + start),
+        host: process(u32::MAX / 4 + 1000 + start),
+        nonce: Nonce::fresh().unwrap(),
+        started_unix_ms: 1,
+        starts: 1,
+        program: "this program".to_owned(),
+    }
+}
+
+fn write(place: &Path, record: &HostRecord) {
+    write_record(&HostFiles::new(place, &name()).process(), record).unwrap();
+}
+
+fn hello(record: &HostRecord) -> HostHello {
+    let nonce = record.nonce.to_string();
+    HostHello { version: link::VERSION, nonce, process: "Task".into(), program: "this program".into(), generation: 1 }
+}
+
+#[tokio::test]
+async fn a_host_that_took_the_place_of_another_is_known_by_the_record_of_now() {
+    let place = tempfile::tempdir().unwrap();
+    let mut watcher = watcher(place.path());
+    let (first, second) = (record(1), record(2));
+    write(place.path(), &first);
+    watcher.look();
+    write(place.path(), &second);
+    watcher.answered(&hello(&second));
+    assert_eq!(watcher.sight.record(), Some(&second));
+    assert!(watcher.is_proven(&hello(&second)));
+    assert!(!watcher.is_proven(&hello(&first)), "the one before has no business there");
+    let age = format!("{:?}", watcher.age.said());
+    assert!(age.contains(&second.nonce.to_string()), "{age}");
+}
+
+#[tokio::test]
+async fn a_start_that_ended_before_it_was_seen_is_judged_at_once_and_not_when_a_start_takes_too_long() {
+    let place = tempfile::tempdir().unwrap();
+    let mut watcher = watcher(place.path());
+    let record = record(1);
+    let restart = Policy::new(When::Never, Backoff::default(), Budget::default()).unwrap();
+    watcher.wish = Wish::Runs(Spec { restart });
+    watcher.phase = Phase::Starting { until: Instant::now() + Duration::from_secs(10) };
+    watcher.made = Some(record.keeper);
+    write(place.path(), &record);
+    let end = EndRecord {
+        boot: record.boot.clone(),
+        host: Some(record.host),
+        how: How::Exited(0),
+        asked: false,
+        started_unix_ms: 1,
+        ended_unix_ms: 2,
+        user_cpu_ms: 0,
+        system_cpu_ms: 0,
+        max_rss_kib: 0,
+    };
+    write_record(&HostFiles::new(place.path(), &name()).end(), &end).unwrap();
+    let seen = watcher.look();
+    watcher.act(seen).await;
+    assert_eq!(watcher.phase, Phase::Stays);
+}
