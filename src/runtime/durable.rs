@@ -36,7 +36,6 @@ pub(super) struct Durable {
     pub(super) committer: Committer,
     positions: BTreeMap<LaneId, Position>,
     batch: VecDeque<Taken>,
-    visit: Vec<Taken>,
     /// Inputs that were given up after a panic, until a record is past them, and why; nothing where their letter is in
     /// `dead` already.
     left_out: HashMap<(LaneId, u64), Option<String>>,
@@ -135,7 +134,6 @@ impl Durable {
             committer: Committer::new(store, owner.clone(), record),
             positions,
             batch: VecDeque::new(),
-            visit: Vec::new(),
             left_out: HashMap::new(),
             pressure: (opening.settings.max_bytes / 4, opening.settings.max_messages / 4),
             owner,
@@ -149,10 +147,13 @@ impl Durable {
             if let Some(taken) = self.batch.pop_front() {
                 return Ok(Some(taken));
             }
-            if self.consumer.take(&mut self.visit)? == 0 {
+            // The buffer goes back and forth; no message is moved.
+            let mut visit = Vec::from(std::mem::take(&mut self.batch));
+            let taken = self.consumer.take(&mut visit);
+            self.batch = visit.into();
+            if taken? == 0 {
                 return Ok(None);
             }
-            self.batch.extend(self.visit.drain(..));
         }
     }
 
