@@ -50,6 +50,8 @@ struct Inner {
     latest: Option<Arc<Neighbour>>,
     /// Neighbours have handled something since the owner looked.
     changed: bool,
+    /// What is put out is encoded here: nearly always its bytes are needed once.
+    scratch: Vec<u8>,
 }
 
 /// One listed copy.
@@ -88,7 +90,8 @@ impl Ledger {
     pub(super) fn open(transit: Transit, task: TaskName, record: &Record, sent: &Sent, owner: Arc<Notify>) -> Self {
         let outbox = Outbox::open(transit, task, record, sent);
         let (listed, memory) = (BTreeMap::new(), HashMap::new());
-        let inner = Inner { generation: 0, next: 0, listed, outbox, memory, latest: None, changed: false };
+        let inner =
+            Inner { generation: 0, next: 0, listed, outbox, memory, latest: None, changed: false, scratch: Vec::new() };
         Self { inner: Mutex::new(inner), owner }
     }
 
@@ -245,8 +248,8 @@ impl Inner {
     }
 
     fn put(&mut self, queue: &QueueName, message: &Message) -> Put {
-        match message.encoded() {
-            Ok(body) => self.outbox.put(queue, message.stamp(), body.clone()),
+        match message.encode_to(&mut self.scratch) {
+            Ok(body) => self.outbox.put(queue, message.stamp(), body),
             Err(error) => Put::Never(error.to_string()),
         }
     }
