@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -49,9 +48,8 @@ pub struct ChannelHandle {
 /// The environment's filter is none, or the channels are installed already.
 pub fn install(handling: Handling, level: u32) -> Result<ChannelHandle, ChannelError> {
     let (filter, filter_handle) = reload::Layer::new(first_filter(level)?);
-    let zone = TimeZone::system();
-    let stdout = Stream::of(std::io::stdout(), zone.clone());
-    let stderr = Stream::of(std::io::stderr(), zone);
+    let stdout = Stream::of(std::io::stdout());
+    let stderr = Stream::of(std::io::stderr());
     let (lines, queue_lines) = QueueLines::new();
     let outlet = Arc::new(Outlet::new(handling, stdout, stderr, lines));
     let subscriber = tracing_subscriber::registry().with(filter).with(ChannelLayer::new(outlet.clone()));

@@ -1,6 +1,7 @@
 //! One line of a channel, and how it reads.
 
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -60,8 +61,16 @@ pub(super) struct Line {
 /// How a sink shows lines.
 #[derive(Debug, Clone)]
 pub(super) struct Style {
-    pub(super) zone: TimeZone,
+    /// The zone of the times.
+    pub(super) zone: fn() -> TimeZone,
     pub(super) colour: bool,
+}
+
+/// This machine's zone, found out with the first line: that reads the whole directory of zones, and a process that says
+/// nothing begins without it.
+pub(super) fn system_zone() -> TimeZone {
+    static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
+    ZONE.clone()
 }
 
 const DIM: &str = "\x1b[2m";
@@ -76,7 +85,7 @@ impl Line {
     /// The line as it is written, with its line break. Line breaks in the text are followed by an indent; what a
     /// terminal would obey is shown as `\u{1b}`.
     pub(super) fn format(&self, style: &Style) -> String {
-        let time = self.time.to_zoned(style.zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
+        let time = self.time.to_zoned((style.zone)()).strftime("%Y-%m-%d %H:%M:%S");
         let (dim, colour, reset) = self.colours(style.colour);
         let (pid, channel) = (self.pid, self.channel.to_uppercase());
         let ends = if colour.is_empty() { "" } else { reset };
@@ -120,7 +129,7 @@ mod tests {
     use super::*;
 
     fn check(channel: &str, text: &str, colour: bool, expected: &str) {
-        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        let zone = || TimeZone::fixed(jiff::tz::offset(1));
         let line = Line {
             time: "2026-11-22T00:20:13Z".parse().unwrap(),
             pid: 77,

@@ -8,10 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::tz::TimeZone;
-
 use super::handling::{Handling, Sink};
-use super::line::{Line, Style};
+use super::line::{Line, Style, system_zone};
 use super::queue_line::{Offered, QueueLines};
 use crate::process::FileError;
 
@@ -42,9 +40,9 @@ struct LogFile {
 
 impl Stream {
     /// A stream of this process. It has colour if it is a terminal and `NO_COLOR` is unset or empty.
-    pub(super) fn of(to: impl Write + IsTerminal + Send + 'static, zone: TimeZone) -> Self {
+    pub(super) fn of(to: impl Write + IsTerminal + Send + 'static) -> Self {
         let colour = has_colour(to.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
-        Self { to: Box::new(to), style: Style { zone, colour } }
+        Self { to: Box::new(to), style: Style { zone: system_zone, colour } }
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
@@ -79,7 +77,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 impl Outlet {
     pub(super) fn new(handling: Handling, stdout: Stream, stderr: Stream, queues: QueueLines) -> Self {
-        let plain = Style { zone: stderr.style.zone.clone(), colour: false };
+        let plain = Style { zone: stderr.style.zone, colour: false };
         let (stdout, stderr) = (Mutex::new(stdout), Mutex::new(stderr));
         Self { handling, stdout, stderr, files: Mutex::default(), queues, plain }
     }
@@ -138,6 +136,7 @@ pub(super) mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
 
+    use jiff::tz::TimeZone;
     use tokio::sync::mpsc;
 
     use super::super::line::Level;
@@ -184,7 +183,7 @@ pub(super) mod tests {
     pub(in super::super) fn bench(handling: &str, stdout: Memory) -> Bench {
         let stream = |memory: &Memory| Stream {
             to: Box::new(memory.clone()),
-            style: Style { zone: TimeZone::UTC, colour: false },
+            style: Style { zone: || TimeZone::UTC, colour: false },
         };
         let stderr = Memory::default();
         let (lines, queues) = QueueLines::new();

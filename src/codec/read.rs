@@ -20,13 +20,15 @@ pub fn check(bytes: &[u8]) -> Result<(), CodecError> {
     }
 }
 
-/// The map that `bytes` begin with; an empty one where they do not hold a map (see [`check`]).
+/// The map that `bytes` begin with; an empty one where they do not begin with a map (see [`check`]).
 #[must_use]
 pub fn read_map(bytes: &[u8]) -> MapView<'_> {
-    match (Cursor { bytes, at: 0 }).value() {
-        Some(View::Map(map)) => map,
-        _ => MapView::encoded(Items { bytes: &[], entries: 0 }),
-    }
+    let mut cursor = Cursor { bytes, at: 0 };
+    // Its end is not looked for: that would walk over the whole body for each field that is read.
+    let entries = if let Ok(Head::Map(entries)) = cursor.head() { entries } else { 0 };
+    let bytes = &bytes[cursor.at..];
+    // An entry takes two bytes or more: of a body that was not checked no more is believed.
+    MapView::encoded(Items { bytes, entries: entries.min(bytes.len() / 2) })
 }
 
 /// The encoded elements of a list, or entries of a map.
@@ -52,9 +54,11 @@ impl<'a> Items<'a> {
     }
 
     pub(crate) fn find(self, key: &str) -> Option<View<'a>> {
-        let mut cursor = Cursor { bytes: self.bytes, at: 0 };
+        let (mut cursor, key) = (Cursor { bytes: self.bytes, at: 0 }, key.as_bytes());
         for _ in 0..self.entries {
-            match cursor.key()?.cmp(key.as_bytes()) {
+            // Most keys differ in their first byte.
+            let here = cursor.key()?;
+            match here.first().cmp(&key.first()).then_with(|| here.cmp(key)) {
                 Ordering::Less => cursor.skip()?,
                 Ordering::Equal => return cursor.value(),
                 Ordering::Greater => return None,
@@ -299,6 +303,14 @@ mod tests {
             let end = (bytes.len() as f64 * cut) as usize;
             prop_assert!(check(&bytes[..end]).is_err());
         }
+    }
+
+    #[test]
+    fn a_field_is_read_without_a_look_at_what_stands_behind_it() {
+        let bytes = b"\x83\xa1a\x01\xa1b\xc1";
+        assert!(matches!(read_map(bytes).get("a"), Some(View::Int(1))));
+        assert!(read_map(bytes).get("b").is_none());
+        assert_eq!(read_map(b"\xdf\xff\xff\xff\xff\xa1a\x01").to_map(), fields! { a: 1 });
     }
 
     #[test]

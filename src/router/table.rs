@@ -122,7 +122,6 @@ impl RoutingTable {
         message: Message,
         mut deliver: impl FnMut(Target, Message),
     ) -> Result<usize, BadStaticForwards> {
-        // One look serves both: a view of an encoded message walks over all of it.
         let fields = message.view();
         if hops::has_hop(fields) {
             return hops::take(message, self, &mut deliver);

@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::cell::{self, Cell};
 use super::delivery::Origin;
@@ -33,7 +35,7 @@ pub(super) async fn run<T: Task>(mut shell: Box<Shell>) -> Ended {
     // The config may have changed while the task waited for its queue.
     let own = shell.own().clone();
     match Cell::<T>::new(shell.name().clone(), &own, state.as_deref()) {
-        Ok(cell) => Actor { turn: shell.turn().clone(), shell, cell }.run().await,
+        Ok(cell) => Actor { turn: shell.turn().clone(), shell, cell, yielded: Instant::now() }.run().await,
         Err(faults) => shell.failed(&cell::text_of(&faults)),
     }
 }
@@ -42,7 +44,13 @@ struct Actor<T: Task> {
     shell: Box<Shell>,
     cell: Cell<T>,
     turn: Arc<Turn>,
+    /// When it last let others run after a tick.
+    yielded: Instant,
 }
+
+/// Ticks in a row may keep the others of their thread waiting for so long: a yield wakes another thread, which finds
+/// nothing to do, and costs as much as some hundred small messages.
+const TICKS_IN_A_ROW: Duration = Duration::from_millis(1);
 
 /// The calls in which a task may commit.
 enum Call {
@@ -59,11 +67,10 @@ impl<T: Task> Actor<T> {
                 Work::Message(input) => self.message(input).await,
                 Work::Tick(timer) => {
                     Box::pin(self.call(Call::Tick(timer))).await;
-                    // Ticks that take longer than their interval would never let the others run.
-                    tokio::task::yield_now().await;
+                    self.let_others_run().await;
                 }
                 Work::Commit => {
-                    let began = tokio::time::Instant::now();
+                    let began = Instant::now();
                     self.shell.begin_commit(self.cell.encode(), began);
                 }
                 Work::Configure(own) => match self.cell.configure(&own) {
@@ -78,6 +85,14 @@ impl<T: Task> Actor<T> {
                     return Box::pin(self.shell.close(state)).await;
                 }
             }
+        }
+    }
+
+    /// Ticks that take longer than their interval would never let the others run.
+    async fn let_others_run(&mut self) {
+        if self.yielded.elapsed() >= TICKS_IN_A_ROW {
+            tokio::task::yield_now().await;
+            self.yielded = Instant::now();
         }
     }
 
@@ -105,7 +120,7 @@ impl<T: Task> Actor<T> {
     }
 
     async fn call(&mut self, call: Call) {
-        let Self { shell, cell: Cell { task, ctx }, turn } = self;
+        let Self { shell, cell: Cell { task, ctx }, turn, .. } = self;
         // One commit at a time: the activation waits for it.
         let (committer, mut requests) = mpsc::channel(1);
         ctx.core.committer = shell.is_stateful().then_some(committer);

@@ -62,7 +62,7 @@ pub(super) struct Safe {
 }
 
 impl Committer {
-    /// For a task whose newest record, already written, is `saved`.
+    /// For a task whose newest record, already written, is `saved`; of number 0 where nothing was ever written.
     pub(super) fn new(store: TaskStore, owner: Arc<OwnerLock>, saved: Record) -> Self {
         let now = Instant::now();
         Self {
@@ -150,6 +150,9 @@ impl Committer {
         self.writing = Some(tokio::task::spawn_blocking(move || {
             failpoint!("commit.begun");
             let outcome = if slot { store.write(&record) } else { Ok(()) };
+            if record.n == 1 {
+                failpoint!("recovery.first_record_written");
+            }
             let checkpoint = (checkpoint && outcome.is_ok()).then(|| store.checkpoint(&record));
             drop(owner);
             Written { store, record, outcome, checkpoint }

@@ -36,7 +36,6 @@ pub(super) struct Durable {
     pub(super) committer: Committer,
     positions: BTreeMap<LaneId, Position>,
     batch: VecDeque<Taken>,
-    visit: Vec<Taken>,
     /// Inputs that were given up after a panic, until a record is past them, and why; nothing where their letter is in
     /// `dead` already.
     left_out: HashMap<(LaneId, u64), Option<String>>,
@@ -93,7 +92,7 @@ pub(super) struct Opening<'a> {
 pub(super) struct Differences(pub(super) Vec<String>);
 
 impl Durable {
-    /// Takes what the task needs and goes on from its newest good record; makes the first one where there is none.
+    /// Takes what the task needs and goes on from its newest good record; begins the first one where there is none.
     /// The second value is what a person should be told.
     pub(super) fn open(opening: &Opening<'_>) -> Result<(Self, Differences), OpenError> {
         let Opening { office, task, .. } = opening;
@@ -112,7 +111,7 @@ impl Durable {
         let mut store = TaskStore::open(opening.state_dir, task)?;
         let recovered = store.recover(&mut |record| (opening.check_state)(&record.state))?;
         let (mut record, rolled_back, mut differences) = match recovered {
-            Recovered::Fresh => (first_record(&mut store, opening.initial)?, false, Differences::default()),
+            Recovered::Fresh => (beginning(opening.initial)?, false, Differences::default()),
             Recovered::Taken(taken) => {
                 let rolled_back = taken.rolled_back();
                 let differences = Differences::of(&taken.aside, rolled_back, &taken.record, office, task);
@@ -130,7 +129,7 @@ impl Durable {
         }
         let ledger = Ledger::open(office.transit.clone(), (*task).clone(), &record, &sent, bell.clone())
             .counting(consumer.consequences());
-        let durable = Self {
+        let mut durable = Self {
             under_way: None,
             consumer,
             bell,
@@ -138,12 +137,12 @@ impl Durable {
             committer: Committer::new(store, owner.clone(), record),
             positions,
             batch: VecDeque::new(),
-            visit: Vec::new(),
             left_out: HashMap::new(),
             pressure: (opening.settings.max_bytes / 4, opening.settings.max_messages / 4),
             asked: None,
             owner,
         };
+        durable.begin_first_commit();
         Ok((durable, differences))
     }
 
@@ -153,10 +152,13 @@ impl Durable {
             if let Some(taken) = self.batch.pop_front() {
                 return Ok(Some(taken));
             }
-            if self.consumer.take(&mut self.visit)? == 0 {
+            // The buffer goes back and forth; no message is moved.
+            let mut visit = Vec::from(std::mem::take(&mut self.batch));
+            let taken = self.consumer.take(&mut visit);
+            self.batch = visit.into();
+            if taken? == 0 {
                 return Ok(None);
             }
-            self.batch.extend(self.visit.drain(..));
         }
     }
 
@@ -253,6 +255,15 @@ impl Durable {
         self.committer.begin(record, began, Instant::now());
     }
 
+    /// Begins to write the first record of a task that has none. That takes a sync, and nothing waits for it: who is
+    /// killed before it is written begins anew with the same inputs, as after any commit that was not written.
+    fn begin_first_commit(&mut self) {
+        if self.committer.next_number() == 1 {
+            let state = self.committer.saved().state.clone();
+            self.begin_commit(state, Instant::now());
+        }
+    }
+
     /// Begins the commit before an end.
     pub(super) fn begin_last_commit(&mut self, state: String, began: Instant) {
         let mut record = self.record(state);
@@ -323,12 +334,10 @@ impl Drop for Durable {
     }
 }
 
-fn first_record(store: &mut TaskStore, initial: &dyn Fn() -> Result<String, String>) -> Result<Record, OpenError> {
+/// What holds before there is a record.
+fn beginning(initial: &dyn Fn() -> Result<String, String>) -> Result<Record, OpenError> {
     let state = initial().map_err(OpenError::State)?;
-    let record = Record { epoch: new_epoch(), n: 1, state, ..Record::default() };
-    store.write(&record)?;
-    failpoint!("recovery.first_record_written");
-    Ok(record)
+    Ok(Record { epoch: new_epoch(), state, ..Record::default() })
 }
 
 fn start_at(consumer: &mut Consumer, record: &Record, differences: &mut Differences) -> BTreeMap<LaneId, Position> {

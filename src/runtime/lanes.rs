@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
+
 use crate::name::QueueName;
 use crate::transit::Sender;
 
@@ -15,7 +17,8 @@ pub(super) const SWEEP: Duration = Duration::from_secs(60);
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Lanes {
-    senders: HashMap<QueueName, Open>,
+    /// Looked into for each message; the names are a config's.
+    senders: HashMap<QueueName, Open, RandomState>,
     swept: Instant,
 }
 
@@ -28,7 +31,7 @@ struct Open {
 
 impl Lanes {
     pub(super) fn new(now: Instant) -> Self {
-        Self { senders: HashMap::new(), swept: now }
+        Self { senders: HashMap::default(), swept: now }
     }
 
     /// The sender of a queue, opened where it is not.

@@ -59,6 +59,8 @@ struct Inner {
     changed: bool,
     /// The activation of the owner that enters next.
     course: Course,
+    /// What is put out is encoded here: nearly always its bytes are needed once.
+    scratch: Vec<u8>,
 }
 
 /// One listed copy.
@@ -108,6 +110,7 @@ impl Ledger {
             latest: None,
             changed: false,
             course: Course::default(),
+            scratch: Vec::new(),
         };
         Self { inner: Mutex::new(inner), consequences: None, cause: AtomicU64::new(0), owner }
     }
@@ -308,8 +311,8 @@ impl Inner {
     }
 
     fn put(&mut self, queue: &QueueName, message: &Message) -> Put {
-        match message.encoded() {
-            Ok(body) => self.outbox.put(queue, message.stamp(), body.clone()),
+        match message.encode_to(&mut self.scratch) {
+            Ok(body) => self.outbox.put(queue, message.stamp(), body),
             Err(error) => Put::Never(error.to_string()),
         }
     }

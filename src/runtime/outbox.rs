@@ -154,38 +154,44 @@ impl Outbox {
     }
 
     /// Takes output: appends it at once where the delivery says so, and nothing waits before it.
-    pub(super) fn put(&mut self, queue: &QueueName, stamp: Stamp, body: Bytes) -> Put {
-        let mut entry = Entry { kept: OutboxEntry { queue: queue.clone(), index: 0, stamp, body }, refused: None };
+    pub(super) fn put(&mut self, queue: &QueueName, stamp: Stamp, body: &[u8]) -> Put {
         if self.delivery == Delivery::AtLeastOnce && self.entries.is_empty() {
-            let mut refusal = self.append_directly(&entry.kept);
-            // No record names it yet, so it may go elsewhere.
-            if let Err(AppendRefusal::Never(reason)) = refusal {
-                if !entry.divert(&self.task, &reason) {
-                    return Put::Never(reason);
-                }
-                refusal = self.append_directly(&entry.kept);
-            }
-            match refusal {
+            match self.append_directly(queue, stamp, body) {
                 Ok(()) | Err(AppendRefusal::Dropped(_)) => return Put::Settled,
-                Err(AppendRefusal::Never(reason)) => return Put::Never(reason),
+                // No record names it yet, so it may go elsewhere.
+                Err(AppendRefusal::Never(reason)) => return self.put_into_dead(Entry::new(queue, stamp, body), reason),
                 Err(AppendRefusal::NotNow { .. }) => {}
             }
         }
+        self.keep(Entry::new(queue, stamp, body))
+    }
+
+    fn put_into_dead(&mut self, mut entry: Entry, reason: String) -> Put {
+        if !entry.divert(&self.task, &reason) {
+            return Put::Never(reason);
+        }
+        match self.append_directly(&entry.kept.queue, entry.kept.stamp, &entry.kept.body) {
+            Ok(()) | Err(AppendRefusal::Dropped(_)) => Put::Settled,
+            Err(AppendRefusal::Never(reason)) => Put::Never(reason),
+            Err(AppendRefusal::NotNow { .. }) => self.keep(entry),
+        }
+    }
+
+    fn keep(&mut self, entry: Entry) -> Put {
         self.bytes += entry.kept.body.len();
         self.entries.push_back(entry);
         Put::Waits
     }
 
-    fn append_directly(&mut self, entry: &OutboxEntry) -> Result<(), AppendRefusal> {
+    fn append_directly(&mut self, queue: &QueueName, stamp: Stamp, body: &[u8]) -> Result<(), AppendRefusal> {
         let tag = Tag { epoch: self.epoch, n: self.n, index: self.index + 1 };
-        self.append(entry, tag)?;
+        self.append(queue, &Outgoing { stamp, tag: Some(tag), body })?;
         self.index += 1;
         Ok(())
     }
 
-    fn append(&mut self, entry: &OutboxEntry, tag: Tag) -> Result<(), AppendRefusal> {
-        let out = Outgoing { stamp: entry.stamp, tag: Some(tag), body: &entry.body };
-        Ok(self.sender(&entry.queue).and_then(|sender| sender.append(&out))?)
+    fn append(&mut self, queue: &QueueName, out: &Outgoing<'_>) -> Result<(), AppendRefusal> {
+        Ok(self.sender(queue).and_then(|sender| sender.append(out))?)
     }
 
     fn sender(&mut self, queue: &QueueName) -> Result<&Sender, AppendError> {
@@ -253,7 +259,8 @@ impl Outbox {
                 continue;
             }
             let tag = Tag { epoch: self.epoch, n: self.n, index: entry.kept.index };
-            match self.append(&entry.kept, tag) {
+            let OutboxEntry { queue, stamp, body, .. } = &entry.kept;
+            match self.append(queue, &Outgoing { stamp: *stamp, tag: Some(tag), body }) {
                 Ok(()) | Err(AppendRefusal::Dropped(_)) => {
                     self.bytes -= entry.kept.body.len();
                     moved.insert(entry.kept.queue);
@@ -325,6 +332,11 @@ fn mark(queue: &QueueName, sender: &Sender) -> OutputMark {
 }
 
 impl Entry {
+    fn new(queue: &QueueName, stamp: Stamp, body: &[u8]) -> Self {
+        let kept = OutboxEntry { queue: queue.clone(), index: 0, stamp, body: Bytes::copy_from_slice(body) };
+        Self { kept, refused: None }
+    }
+
     /// Makes it a letter for `dead`, if it is not one.
     fn divert(&mut self, task: &TaskName, reason: &str) -> bool {
         let dead = dead::queue();

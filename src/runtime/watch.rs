@@ -5,6 +5,7 @@
 //! two relaxed stores and reads no clock.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,8 +49,8 @@ pub(super) struct Turn {
     count: AtomicU64,
 }
 
-/// A turn under way; it ends when this is dropped.
-pub(super) struct TurnGuard(Arc<Slot>);
+/// A turn under way on this thread; it ends when this is dropped.
+pub(super) struct TurnGuard(PhantomData<*const Slot>);
 
 /// A task that has blocked its thread for `blocked`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,16 +77,16 @@ impl Watch {
         Turn { watch: self.clone(), number: tasks.len() as u64, may_block, count: AtomicU64::new(0) }
     }
 
-    fn slot(&self) -> Arc<Slot> {
+    /// Stores into this thread's slot.
+    fn store(&self, word: u64) {
         SLOT.with_borrow_mut(|mine| match mine {
-            Some((watch, slot)) if Arc::ptr_eq(&watch.0, &self.0) => slot.clone(),
+            Some((watch, slot)) if Arc::ptr_eq(&watch.0, &self.0) => slot.0.store(word, Ordering::Relaxed),
             _ => {
-                let slot = Arc::new(Slot::default());
+                let slot = Arc::new(Slot(AtomicU64::new(word)));
                 self.0.slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot.clone());
-                *mine = Some((self.clone(), slot.clone()));
-                slot
+                *mine = Some((self.clone(), slot));
             }
-        })
+        });
     }
 
     fn words(&self) -> Vec<u64> {
@@ -110,17 +111,17 @@ impl Turn {
 
     /// Begins a turn on this thread.
     pub(super) fn begin(&self) -> TurnGuard {
-        let slot = self.watch.slot();
         let count = self.count.load(Ordering::Relaxed).wrapping_add(1) & ((1 << COUNT_BITS) - 1);
         self.count.store(count, Ordering::Relaxed);
-        slot.0.store((self.number << COUNT_BITS) | count, Ordering::Relaxed);
-        TurnGuard(slot)
+        self.watch.store((self.number << COUNT_BITS) | count);
+        TurnGuard(PhantomData)
     }
 }
 
 impl Drop for TurnGuard {
     fn drop(&mut self) {
-        self.0.0.store(0, Ordering::Relaxed);
+        // The slot is the one that the turn began in: a guard does not leave its thread.
+        SLOT.with_borrow(|mine| mine.iter().for_each(|(_, slot)| slot.0.store(0, Ordering::Relaxed)));
     }
 }
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use multimodule::config::{Document, RunningConfig};
 use multimodule::daemon::{program_text, write_running_conf};
 use multimodule::message::Message;
-use multimodule::name::TaskName;
+use multimodule::name::{QueueName, TaskName};
 use multimodule::process::{Argument, KeeperOrder, Spawner, make_state_dir};
 use multimodule::restart::{Backoff, Budget, Policy, When};
 use multimodule::sdk::{Result, fields};
-use multimodule::transit::{Outgoing, Transit};
+use multimodule::transit::{Bell, Outgoing, Reader, Transit};
 use nix::unistd::getgid;
 
 use crate::meter;
@@ -29,13 +29,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn ours() -> Result<f64> {
     let system = System::new()?;
     make_state_dir(&system.state())?;
+    // As with a daemon: it runs by a transit with a doorbell and a queue `dead`.
+    let transit = Transit::open(&system.transit())?;
+    let reader = Reader { bell: Bell::open(&transit)?, waker: None, description: String::new() };
+    drop(transit.consumer(&QueueName::new("dead")?, None, &reader)?);
     let text = format!("({TASK}: (meter: {:?}))", system.meter());
     let config = Document::parse("bench.ron", &text).map_err(|_| "the config of this bench is sound")?.root().clone();
     write_running_conf(&system.state(), &RunningConfig { generation: 1, config, ..RunningConfig::default() })?;
     let task = TaskName::new(TASK)?;
     let message = Message::new(fields! { n: 1, ok: true });
     let out = Outgoing { stamp: message.stamp(), tag: None, body: message.encoded()? };
-    Transit::open(&system.transit())?.append_once(&task.queue(), &out, PATIENCE)?;
+    transit.append_once(&task.queue(), &out, PATIENCE)?;
     let (order, program) = (order(&system, task)?, File::open("/proc/self/exe")?);
     // As with a daemon: its spawner is there.
     let mut spawner = Spawner::start(Path::new("/proc/self/exe"))?;
