@@ -19,7 +19,8 @@ fn a_log_that_has_grown_is_rotated_and_every_line_is_shown_once_and_in_order() {
     let old = log.with_extension("log.1");
     world.wait_for("a rotated log", || fs::metadata(&old).ok());
     assert!(fs::metadata(&old).unwrap().len() >= 10 << 20);
-    // It writes to the new one, and that is shown too.
+    // It writes to the new one when it has heard of it, and that is shown too.
+    world.wait_for("a new log", || fs::metadata(&log).ok());
     world.send("{from => 'a', n => 15}", "Counter");
     daemon.wait_for("Counter: has heard 16.", SOON);
     world.wait_for("its line in the new log", || world.log("Counter").contains("has heard 16.").then_some(()));
