@@ -27,6 +27,7 @@ pub mod sdk;
 
 // policy: pure decisions, no I/O, no clock, no tokio
 pub mod config;
+pub mod limits;
 pub mod restart;
 pub mod router;
 pub mod task;

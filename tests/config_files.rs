@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use multimodule::config::{
-    Config, Document, Framework, FrameworkKey, Fsync, Overflow, PathFault, ROUTER, RestartSettings, RestartWhen,
-    ValuePath,
+    Config, Document, Framework, FrameworkKey, Fsync, LimitSettings, Overflow, PathFault, ROUTER, RestartSettings,
+    RestartWhen, ValuePath,
 };
+use multimodule::limits::{Metric, Thresholds};
 use multimodule::name::TaskName;
 use multimodule::router::RoutingTable;
 use multimodule::task::{Candidate, Nature, Placement, place};
@@ -134,4 +136,37 @@ fn the_reference_config_shows_the_defaults_of_a_queue() {
     assert_eq!(shown.block_timeout, Some(usual.block_timeout));
     assert_eq!((shown.overflow, usual.overflow), (Some(Overflow::Block), transit::Overflow::Block));
     assert_eq!((shown.fsync, usual.fsync), (Some(Fsync::Never), transit::Fsync::Never));
+}
+
+#[test]
+fn the_reference_config_shows_the_defaults_of_every_metric() {
+    let config = document(&root().join(REFERENCE)).config().unwrap_or_else(|faults| panic!("{faults}"));
+    let cpus = NonZeroUsize::new(2).expect("two processors");
+    assert_eq!(Thresholds::new(cpus, &config.monitoring), Thresholds::defaults(cpus));
+    let text = fs::read_to_string(root().join(REFERENCE)).unwrap();
+    for metric in Metric::ALL {
+        assert!(text.contains(&format!("{:?}: (", metric.name())), "{REFERENCE} does not tell of {metric}");
+    }
+}
+
+#[test]
+fn the_reference_config_shows_every_limit_and_limits_nothing() {
+    let nothing = LimitSettings { no_new_privs: Some(false), ..Framework::default().limits };
+    assert_eq!(shown().limits, nothing);
+    // With the slashes before its lines taken away it says all of them.
+    let text = fs::read_to_string(root().join(REFERENCE)).unwrap();
+    let (_, from) = text.split_once("        limits: (").expect("the limits");
+    let (section, _) = from.split_once("        ),").expect("their end");
+    let lines = section.lines().map(|line| line.trim().trim_start_matches("// "));
+    let said: Vec<_> = lines.filter(|line| line.ends_with(',') && line.contains(": ")).collect();
+    let config = format!("(T: (limits: ({})))", said.concat());
+    let config = Document::parse("limits.conf", &config).and_then(|document| document.config());
+    let config = config.unwrap_or_else(|faults| panic!("{faults}"));
+    let limits = config.tasks[&TaskName::new("T").expect("a name")].framework.limits.clone();
+    let LimitSettings { memory, cpu_time, files, processes, file_size, nice, user, group, no_new_privs } = limits;
+    let said = [memory.is_some(), cpu_time.is_some(), files.is_some(), processes.is_some(), file_size.is_some()];
+    assert_eq!(
+        (said, nice, user.is_some(), group.is_some(), no_new_privs),
+        ([true; 5], Some(10), true, true, Some(false))
+    );
 }

@@ -135,17 +135,17 @@ fn a_fault_stands_at_its_place_in_every_form() {
 
 #[test]
 fn all_faults_of_a_text_are_shown_with_their_lines_in_its_order() {
-    let text = "{\n    Zzz => 1,\n    Example1 => { delivery => 'exactly_onec', limits => 2 },\n}";
+    let text = "{\n    Zzz => 1,\n    Example1 => { delivery => 'exactly_onec', functions => 2 },\n}";
     let faults = Document::parse("conf/test.conf", text).unwrap().config().unwrap_err().to_string();
     let expected = "\
 conf/test.conf:2:5: Zzz: a task's config must be a map, this is an integer
   |   2 |     Zzz => 1,
   |     |     ^
 conf/test.conf:3:19: Example1.delivery: unknown value \"exactly_onec\"
-  |   3 |     Example1 => { delivery => 'exactly_onec', limits => 2 },
+  |   3 |     Example1 => { delivery => 'exactly_onec', functions => 2 },
   |     |                   ^ did you mean \"exactly_once\"?
-conf/test.conf:3:47: Example1.limits: \"limits\" is not part of this version
-  |   3 |     Example1 => { delivery => 'exactly_onec', limits => 2 },
+conf/test.conf:3:47: Example1.functions: \"functions\" is not part of this version
+  |   3 |     Example1 => { delivery => 'exactly_onec', functions => 2 },
   |     |                                               ^ the name is kept for the framework; a task's own key of that \
                     name stands below `task`
   = read as the Perl form";

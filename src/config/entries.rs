@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::framework::{Framework, FrameworkKey, is_framework_key};
+use super::monitoring;
+use super::notes::Notes;
 use super::path::{PathFault, Step, ValuePath};
 use super::suggest;
+use crate::limits::Overrides;
 use crate::name::TaskName;
 use crate::value::{Map, Value};
 
@@ -37,6 +40,8 @@ pub struct Config {
     pub tasks: BTreeMap<TaskName, Entry>,
     /// What stands under `Router`, for the router to check; null if nothing does.
     pub router: Value,
+    /// What stands under `MultiModule`: thresholds and windows.
+    pub monitoring: Overrides,
 }
 
 impl Config {
@@ -46,11 +51,12 @@ impl Config {
         let mut config = Self::default();
         let mut faults = Vec::new();
         for (name, value) in root.iter() {
-            not_finite(value, &ValuePath::default().key(name), &mut faults);
+            let path = || ValuePath::default().key(name);
+            not_finite(value, &path(), &mut faults);
             match name {
                 ROUTER => config.router = value.clone(),
-                DAEMON => check_daemon(value, &mut faults),
-                OUT_OF_BAND => faults.push(not_offered(ValuePath::default().key(name), name)),
+                DAEMON => config.monitoring = monitoring::read(value, &mut Notes::new(path(), &mut faults)),
+                OUT_OF_BAND => faults.push(not_offered(path(), name)),
                 _ => config.read_task(name, value, &mut faults),
             }
         }
@@ -110,27 +116,6 @@ fn own(whole: &Map, path: &ValuePath, faults: &mut Vec<PathFault>) -> Map {
         }
     }
     own
-}
-
-/// This version has no settings of the daemon in its config; what later ones have is refused by name.
-fn check_daemon(value: &Value, faults: &mut Vec<PathFault>) {
-    const LATER: [&str; 1] = ["thresholds"];
-    let path = ValuePath::default().key(DAEMON);
-    let Some(map) = value.as_map() else {
-        let reason = format!("{DAEMON}'s config must be a map, this is {}", value.kind());
-        return faults.push(PathFault { path, reason, advice: None });
-    };
-    for key in map.keys() {
-        faults.push(if LATER.contains(&key) {
-            not_offered(path.key(key), key)
-        } else {
-            PathFault {
-                path: path.key(key),
-                reason: format!("unknown key {key:?}"),
-                advice: suggest::advice(key, LATER),
-            }
-        });
-    }
 }
 
 /// RON knows `inf` and `NaN`. A config that holds one could not be written as JSON, and NaN would make its task look

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::limits::LimitSettings;
 use super::notes::Notes;
 use super::path::{PathFault, ValuePath};
 use super::pool::{Balance, Workers};
@@ -44,7 +45,7 @@ pub enum FrameworkKey {
     Balance,
     /// When an ended process is started again.
     Restart,
-    /// Reserved: what the task may use up.
+    /// What the task's process may use up.
     Limits,
     /// Reserved: the jobs that the task does.
     Functions,
@@ -132,6 +133,8 @@ pub struct Framework {
     pub balance: Option<Balance>,
     /// When its process is started again.
     pub restart: RestartSettings,
+    /// What its process may use up.
+    pub limits: LimitSettings,
     /// The task's queue.
     pub queue: QueueSettings,
 }
@@ -173,7 +176,8 @@ impl Framework {
             FrameworkKey::Workers => self.workers = Workers::read(value, notes),
             FrameworkKey::Balance => self.balance = Balance::read(value, notes),
             FrameworkKey::Restart => self.restart = RestartSettings::read(value, notes),
-            FrameworkKey::Limits | FrameworkKey::Functions => notes.note(
+            FrameworkKey::Limits => self.limits = LimitSettings::read(value, notes),
+            FrameworkKey::Functions => notes.note(
                 &format!("{:?} is not part of this version", key.name()),
                 Some("the name is kept for the framework; a task's own key of that name stands below `task`"),
             ),
@@ -223,7 +227,7 @@ mod tests {
         let entry = fields! {
             outstr: "x", intervals: fields! { save_state: 0.5, tick: "2m" }, commit_every: 100,
             delivery: "exactly_once", blocking: true, queue: queue, task: fields! { queue: 1 }, is_external: 0, process: "ingest", workers: "8", balance: "least",
-            restart: "never",
+            restart: "never", limits: fields! { files: 256 },
         };
         let expected = Framework {
             intervals: [
@@ -239,6 +243,7 @@ mod tests {
             workers: Some(Workers::Count(8)),
             balance: Some(Balance::Least),
             restart: RestartSettings { when: Some(RestartWhen::Never), ..RestartSettings::default() },
+            limits: LimitSettings { files: Some(256), ..LimitSettings::default() },
             queue: QueueSettings {
                 max_bytes: Some(1 << 20),
                 max_messages: Some(10),
@@ -288,7 +293,8 @@ mod tests {
                 fields! { restart: fields! { backoff: 2, max_backoff: 1 } },
                 "T.restart.max_backoff: the longest wait is shorter than the first one, `backoff`",
             ),
-            (fields! { limits: 4 }, "T.limits: \"limits\" is not part of this version"),
+            (fields! { limits: 4 }, "T.limits: expected a map, found an integer"),
+            (fields! { functions: 4 }, "T.functions: \"functions\" is not part of this version"),
             (fields! { task: 1 }, "T.task: expected a map, found an integer"),
         ];
         for (entry, expected) in cases {

@@ -23,6 +23,11 @@ impl<'f> Notes<'f> {
         Notes { path: self.path.key(key), faults: self.faults }
     }
 
+    /// The same for element `index`.
+    pub(super) fn at(&mut self, index: usize) -> Notes<'_> {
+        Notes { path: self.path.index(index), faults: self.faults }
+    }
+
     pub(super) fn note(&mut self, reason: &str, advice: Option<&str>) {
         let advice = advice.map(str::to_owned);
         self.faults.push(PathFault { path: self.path.clone(), reason: reason.to_owned(), advice });

@@ -19,6 +19,8 @@ pub struct Plan {
     pub untouched: Vec<TaskName>,
     /// Whether the router's entry differs.
     pub router_changed: bool,
+    /// Whether thresholds or windows differ.
+    pub monitoring_changed: bool,
 }
 
 impl Plan {
@@ -31,17 +33,19 @@ impl Plan {
             old.tasks.get(name).map(|entry| &entry.whole) == new.tasks.get(name).map(|entry| &entry.whole)
         };
         let (untouched, changed) = kept.into_iter().partition(same);
-        Self { added, changed, removed, untouched, router_changed: old.router != new.router }
+        let (router_changed, monitoring_changed) = (old.router != new.router, old.monitoring != new.monitoring);
+        Self { added, changed, removed, untouched, router_changed, monitoring_changed }
     }
 
     /// Whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty() && !self.router_changed
+        let is_same = !self.router_changed && !self.monitoring_changed;
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty() && is_same
     }
 }
 
-/// `added A, B; changed C; routes changed`
+/// `added A, B; changed C; routes changed; thresholds changed`
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
@@ -53,6 +57,9 @@ impl fmt::Display for Plan {
         }
         if self.router_changed {
             parts.push("routes changed".to_owned());
+        }
+        if self.monitoring_changed {
+            parts.push("thresholds changed".to_owned());
         }
         f.write_str(&if parts.is_empty() { "nothing changed".to_owned() } else { parts.join("; ") })
     }
@@ -85,9 +92,19 @@ mod tests {
             removed: name("C"),
             untouched: name("A"),
             router_changed: true,
+            monitoring_changed: false,
         };
         assert_eq!(Plan::between(&old, &new), expected);
         assert_eq!(expected.to_string(), "added D; changed B; removed C; routes changed");
         assert!(Plan::between(&new, &new).is_empty());
+    }
+
+    #[test]
+    fn other_thresholds_or_windows_are_a_change_and_the_same_written_otherwise_are_none() {
+        let config = |windows: Map| config(fields! { MultiModule: fields! { windows: windows } });
+        let (usual, said) = (config(Map::new()), config(fields! { one_minute: "60s" }));
+        assert!(Plan::between(&usual, &said).is_empty());
+        let plan = Plan::between(&usual, &config(fields! { one_minute: 3 }));
+        assert_eq!((plan.is_empty(), plan.to_string()), (false, "thresholds changed".to_owned()));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::placement::{Placed, Placement, Process};
-use crate::config::RestartSettings;
+use crate::config::{LimitSettings, RestartSettings};
 use crate::name::TaskName;
 
 /// The difference between two placements: what is named in none of its parts is the same in both.
@@ -37,6 +37,8 @@ pub struct ProcessChange {
     pub left: BTreeSet<TaskName>,
     /// When it is started again from now on, if that differs.
     pub restart: Option<RestartSettings>,
+    /// What it may use up from now on, if that differs.
+    pub limits: Option<LimitSettings>,
 }
 
 impl Changes {
@@ -72,6 +74,7 @@ impl ProcessChange {
             joined: new.tasks.difference(&old.tasks).cloned().collect(),
             left: old.tasks.difference(&new.tasks).cloned().collect(),
             restart: (old.restart != new.restart).then_some(new.restart),
+            limits: (old.limits != new.limits).then(|| new.limits.clone()),
         })
     }
 }

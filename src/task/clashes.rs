@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::place::{Place, at, pool_of};
 use super::placement::{Candidate, Placed, Placement};
-use crate::config::{FrameworkKey, PathFault, RestartSettings, ValuePath};
+use crate::config::{Framework, FrameworkKey, PathFault, ValuePath};
 use crate::name::TaskName;
 
 /// All of it; paths begin at the config's root.
@@ -16,7 +16,11 @@ pub(super) fn faults(placement: &Placement, tasks: &BTreeMap<TaskName, Candidate
         let at_entry = |fault: PathFault| PathFault { path: fault.path.below(&entry), ..fault };
         faults.extend(found.into_iter().flatten().map(at_entry));
     }
-    faults.extend(placement.processes.values().flat_map(|process| different_restarts(process.tasks.iter(), tasks)));
+    for process in placement.processes.values() {
+        let names = || process.tasks.iter();
+        faults.extend(different(names(), tasks, FrameworkKey::Restart, |framework| &framework.restart));
+        faults.extend(different(names(), tasks, FrameworkKey::Limits, |framework| &framework.limits));
+    }
     faults
 }
 
@@ -42,18 +46,20 @@ fn taken_by_pool(placement: &Placement, name: &TaskName, placed: &Placed) -> Opt
     Some(at(Some(FrameworkKey::Process), reason, "name the process otherwise"))
 }
 
-/// Of the tasks of one process only those that say something about its restart are asked.
-fn different_restarts<'a>(
+/// Of the tasks of one process only those that say something below `key` are asked.
+fn different<'a, T: PartialEq + Default + 'a>(
     names: impl Iterator<Item = &'a TaskName>,
-    tasks: &BTreeMap<TaskName, Candidate<'_>>,
+    tasks: &'a BTreeMap<TaskName, Candidate<'_>>,
+    key: FrameworkKey,
+    setting: impl Fn(&'a Framework) -> &'a T,
 ) -> Vec<PathFault> {
-    let said = names.filter_map(|name| Some((name, tasks.get(name)?.framework.restart)));
-    let mut said = said.filter(|(_, restart)| *restart != RestartSettings::default());
-    let Some((first, restart)) = said.next() else { return Vec::new() };
-    let differing = said.filter(|(_, other)| *other != restart);
+    let said = names.filter_map(|name| Some((name, setting(tasks.get(name)?.framework))));
+    let mut said = said.filter(|(_, said)| **said != T::default());
+    let Some((first, expected)) = said.next() else { return Vec::new() };
+    let differing = said.filter(|(_, other)| *other != expected);
     let fault = |(name, _): (&TaskName, _)| {
         let reason = format!("task {first} runs in the same process and says something else");
-        let fault = at(Some(FrameworkKey::Restart), reason, "write the same for both, or write it once");
+        let fault = at(Some(key), reason, "write the same for both, or write it once");
         PathFault { path: fault.path.below(&ValuePath::default().key(name.as_str())), ..fault }
     };
     differing.map(fault).collect()

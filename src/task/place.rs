@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::{Framework, FrameworkKey, MAIN, MAX_WORKERS, PathFault, ValuePath, Workers};
+use crate::config::{Framework, FrameworkKey, LimitSettings, MAIN, MAX_WORKERS, PathFault, ValuePath, Workers};
 use crate::name::{MAX_NAME_BYTES, NameError, TaskName};
 
 /// The longest name of a process, in bytes: the names of its files append up to 35 (`NAME.state.0.damaged-TIME`).
@@ -50,6 +50,7 @@ impl fmt::Display for Place {
 pub fn place(name: &TaskName, framework: &Framework, nature: Nature) -> Result<Place, Vec<PathFault>> {
     let place = said(name, framework, nature);
     let mut faults = contradictions(framework, nature);
+    faults.extend(limits_without_process(framework, &place));
     faults.extend(unfit_name(name, framework, &place));
     if faults.is_empty() { Ok(place) } else { Err(faults) }
 }
@@ -105,6 +106,13 @@ fn contradictions(framework: &Framework, nature: Nature) -> Vec<PathFault> {
         ),
     ];
     rules.into_iter().filter(|rule| rule.0).map(|(_, key, reason, advice)| at(Some(key), reason, advice)).collect()
+}
+
+/// The kernel limits processes, and one limit for the daemon's would stop all that runs there.
+fn limits_without_process(framework: &Framework, place: &Place) -> Option<PathFault> {
+    let reason = "this task runs in the daemon, and only a process of its own can be limited";
+    let is_fault = *place == Place::Daemon && framework.limits != LimitSettings::default();
+    is_fault.then(|| at(Some(FrameworkKey::Limits), reason, "write is_external: true, or leave it out"))
 }
 
 fn unfit_name(name: &TaskName, framework: &Framework, place: &Place) -> Option<PathFault> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::{Nature, Place, place, pool_of};
 use super::{Changes, clashes};
-use crate::config::{Framework, PathFault, RestartSettings, ValuePath};
+use crate::config::{Framework, LimitSettings, PathFault, RestartSettings, ValuePath};
 use crate::name::TaskName;
 
 /// A task that wants a place.
@@ -32,6 +32,8 @@ pub struct Process {
     pub tasks: BTreeSet<TaskName>,
     /// When it is started again: what those of its tasks say that say something.
     pub restart: RestartSettings,
+    /// What it may use up: what those of its tasks say that say something.
+    pub limits: LimitSettings,
 }
 
 /// Where each task is at home, and which external processes that takes.
@@ -42,7 +44,7 @@ pub struct Placement {
     /// The tasks.
     pub by_task: BTreeMap<TaskName, Placed>,
     /// The processes by name. Those of pools stand with their tasks, for the number of processors may say how many
-    /// they are; their `restart` is in the task's own settings.
+    /// they are; their `restart` and `limits` are in the task's own settings.
     pub processes: BTreeMap<TaskName, Process>,
 }
 
@@ -73,6 +75,9 @@ impl Placement {
             process.tasks.insert(name.clone());
             if process.restart == RestartSettings::default() {
                 process.restart = framework.restart;
+            }
+            if process.limits == LimitSettings::default() {
+                process.limits = framework.limits.clone();
             }
         }
         self.by_task.insert(name.clone(), placed);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::config::{Balance, Config, Framework, PathFault, RestartSettings, Workers};
+use crate::config::{Balance, Config, Framework, LimitSettings, PathFault, RestartSettings, Workers};
 use crate::fields;
 use crate::name::TaskName;
 use crate::value::Map;
@@ -158,6 +158,7 @@ fn only_a_task_without_state_that_the_daemon_holds_and_may_be_several_is_copied(
 fn tasks_that_contradict_each_other_are_told() {
     let in_process = |process: &str| fields! { process: process };
     let restarts = |when: &str| fields! { process: "p", restart: when };
+    let limits = |memory: &str| fields! { process: "p", limits: fields! { memory: memory } };
     let cases = [
         (
             fields! { a: Map::new(), xb: in_process("a") },
@@ -183,6 +184,14 @@ fn tasks_that_contradict_each_other_are_told() {
             fields! { a: restarts("never"), b: in_process("p"), c: restarts("always") },
             "c.restart: task a runs in the same process and says something else",
         ),
+        (
+            fields! { a: limits("1GiB"), b: in_process("p"), c: limits("2GiB") },
+            "c.limits: task a runs in the same process and says something else",
+        ),
+        (
+            fields! { a: fields! { limits: fields! { memory: "1GiB" } } },
+            "a.limits: this task runs in the daemon, and only a process of its own can be limited",
+        ),
         (fields! { xa: fields! { workers: 2 } }, "xa.workers: a task with state runs once, so it has no workers"),
     ];
     for (root, expected) in cases {
@@ -191,6 +200,8 @@ fn tasks_that_contradict_each_other_are_told() {
     let fine = [
         fields! { a: Map::new(), "a.1": Map::new(), xb: in_process("a.7") },
         fields! { a: restarts("never"), b: in_process("p"), c: restarts("never") },
+        fields! { a: limits("1GiB"), b: in_process("p"), c: limits("1024MiB") },
+        fields! { a: fields! { workers: 2, limits: fields! { files: 64 } }, xb: fields! { limits: fields! { nice: 5 } } },
         fields! { xa: Map::new(), b: in_process("xa") },
         fields! { a: fields! { workers: 2 }, "a.01": Map::new() },
     ];
@@ -203,7 +214,7 @@ fn tasks_that_contradict_each_other_are_told() {
 fn the_changes_say_who_goes_where_and_which_processes_that_takes() {
     let in_p = fields! { process: "p" };
     let old = fields! { a: Map::new(), xb: Map::new(), xc: in_p.clone(), xd: in_p.clone(), f: fields! { workers: 2 } };
-    let new = fields! { a: fields! { process: "p", restart: "never" }, xb: fields! { is_external: false }, xc: in_p, xe: Map::new(),
+    let new = fields! { a: fields! { process: "p", restart: "never", limits: fields! { nice: 5 } }, xb: fields! { is_external: false }, xc: in_p, xe: Map::new(),
     f: fields! { workers: 2 } };
     let (old, new) = (placement(&old).unwrap(), placement(&new).unwrap());
     let changes = old.changes(&new);
@@ -220,7 +231,8 @@ fn the_changes_say_who_goes_where_and_which_processes_that_takes() {
     assert_eq!(changes.gone, names(&["xb"]));
     assert_eq!(changes.new.keys().cloned().collect::<BTreeSet<_>>(), names(&["xe"]));
     let restart = Some(new.processes["p"].restart);
-    let change = ProcessChange { joined: names(&["a"]), left: names(&["xd"]), restart };
+    let limits = Some(LimitSettings { nice: Some(5), ..LimitSettings::default() });
+    let change = ProcessChange { joined: names(&["a"]), left: names(&["xd"]), restart, limits };
     assert_eq!(changes.changed, BTreeMap::from([(name("p"), change)]));
 }
 
@@ -245,6 +257,7 @@ fn applied(mut old: Placement, changes: Changes) -> Placement {
         process.tasks.retain(|task| !change.left.contains(task));
         process.tasks.extend(change.joined);
         process.restart = change.restart.unwrap_or(process.restart);
+        process.limits = change.limits.unwrap_or_else(|| process.limits.clone());
     }
     old.processes.extend(changes.new);
     old
@@ -255,11 +268,13 @@ fn framework() -> impl Strategy<Value = Framework> {
     let workers = prop_oneof![3 => Just(None), 1 => select(vec![Workers::Count(2), Workers::Cpus]).prop_map(Some)];
     let when = prop_oneof![4 => Just(None), 1 => Just(Some(crate::config::RestartWhen::Never))];
     let balance = prop_oneof![9 => Just(None), 1 => Just(Some(Balance::Least))];
-    (any::<Option<bool>>(), process, workers, when, balance).prop_map(
-        |(is_external, process, workers, when, balance)| {
+    let nice = prop_oneof![4 => Just(None), 1 => Just(Some(5))];
+    (any::<Option<bool>>(), process, workers, when, balance, nice).prop_map(
+        |(is_external, process, workers, when, balance, nice)| {
+            let limits = LimitSettings { nice, ..LimitSettings::default() };
             let restart = RestartSettings { when, ..RestartSettings::default() };
             let process = process.map(name);
-            Framework { is_external, process, workers, balance, restart, ..Framework::default() }
+            Framework { is_external, process, workers, balance, restart, limits, ..Framework::default() }
         },
     )
 }
