@@ -39,8 +39,10 @@ pub mod mailbox;
 pub mod process;
 pub mod store;
 pub mod transit;
+pub mod usage;
 
 // actors: own state, one mailbox each
+pub mod monitor;
 pub mod runtime;
 pub mod supervisor;
 

@@ -10,6 +10,7 @@ use super::error::DaemonError;
 use super::reload::{Daemon, Externals};
 use super::start::Lines;
 use crate::channel::QueueLine;
+use crate::monitor::Report;
 use crate::name::TaskName;
 use crate::runtime::{ControlInbox, ControlMessage};
 
@@ -22,16 +23,21 @@ pub(super) struct Events {
     pub(super) lines: Option<Lines>,
     /// Processes of which something is new.
     pub(super) news: Option<mpsc::Receiver<TaskName>>,
+    pub(super) reports: Option<mpsc::Receiver<Report>>,
 }
 
 enum Event {
     Signal(&'static str, Externals),
     Control(ControlMessage),
-    /// The config file may have changed, or a second has passed.
+    /// The config file may have changed.
     Look,
+    /// A second has passed.
+    Second,
     Line(QueueLine),
     /// A process was seen to have begun or ended.
     News(TaskName),
+    /// What runs was measured.
+    Report(Report),
 }
 
 /// Why a daemon ends.
@@ -44,7 +50,7 @@ impl Events {
     pub(super) fn new() -> Result<Self, DaemonError> {
         let catch = |kind| signal(kind).map_err(|source| DaemonError::Kernel { what: "catching signals", source });
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None, news: None })
+        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None, news: None, reports: None })
     }
 
     /// Runs the daemon until something ends it.
@@ -60,7 +66,8 @@ impl Events {
                 () = next_change(&mut self.changed) => Event::Look,
                 line = next_line(&mut self.lines) => Event::Line(line),
                 process = next_news(&mut self.news) => Event::News(process),
-                _ = second.tick() => Event::Look,
+                report = next_report(&mut self.reports) => Event::Report(report),
+                _ = second.tick() => Event::Second,
             };
             if let Some(ending) = handle(event, daemon).await {
                 return ending;
@@ -81,6 +88,11 @@ async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
     match event {
         Event::Signal(name, externals) => return Some(Ending::Signal(name, externals)),
         Event::Look => daemon.look().await,
+        Event::Second => {
+            daemon.look().await;
+            daemon.measure();
+        }
+        Event::Report(report) => daemon.heed(report).await,
         Event::Line(line) => daemon.send_line(line),
         Event::News(process) => daemon.node.look_at_worker(&process),
         Event::Control(message) => {
@@ -117,6 +129,17 @@ async fn obey(control: Control, daemon: &mut Daemon) -> Option<Ending> {
 async fn next_message(inbox: &mut Option<ControlInbox>) -> ControlMessage {
     match inbox {
         Some(inbox) => inbox.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_report(reports: &mut Option<mpsc::Receiver<Report>>) -> Report {
+    let report = match reports {
+        Some(reports) => reports.recv().await,
+        None => None,
+    };
+    match report {
+        Some(report) => report,
         None => std::future::pending().await,
     }
 }

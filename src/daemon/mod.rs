@@ -26,6 +26,7 @@ mod renewal;
 mod running_conf;
 mod share;
 mod start;
+mod watching;
 
 pub(crate) use assembly::{Assembly, Surroundings};
 pub use error::DaemonError;

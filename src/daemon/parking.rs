@@ -41,7 +41,8 @@ impl Daemon {
         let tasks = processes.iter().flat_map(|process| self.placement.tasks_of(process));
         // A pool is read as long as one of its workers runs.
         let parked = tasks.filter(|task| workers(&self.placement, task).iter().all(|one| processes.contains(one)));
-        parked.filter(|task| !self.blocks(task)).chain(self.gone.iter().cloned()).collect()
+        let stopped = self.stopped.iter().cloned();
+        parked.chain(stopped).filter(|task| !self.blocks(task)).chain(self.gone.iter().cloned()).collect()
     }
 
     /// Whether the user wants senders to wait, whatever becomes of the task.

@@ -10,9 +10,12 @@ use super::assembly::{Assembly, Surroundings};
 use super::config_file::ConfigFile;
 use super::disk::Disk;
 use super::error::DaemonError;
+use super::share::cpus;
 use super::start::DaemonOptions;
 use crate::channel::QueueLine;
 use crate::config::{Config, Document, Overlay, Plan};
+use crate::limits::Thresholds;
+use crate::monitor::Monitor;
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
 use crate::supervisor::Supervisor;
@@ -60,6 +63,17 @@ pub(super) struct Daemon {
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
     disk: Disk,
+    pub(super) monitor: Monitor,
+    /// The levels that hold now.
+    pub(super) thresholds: Arc<Thresholds>,
+    /// Tasks of this process that broke a limit and wait for a person.
+    pub(super) stopped: BTreeSet<TaskName>,
+    /// Those that a person has cleared since the monitor was told.
+    pub(super) cleared: BTreeSet<TaskName>,
+    /// Processes that waited for a person when it was last looked.
+    pub(super) was_parked: BTreeSet<TaskName>,
+    /// The next queue to be looked at, by its task's place among all.
+    pub(super) next_queue: usize,
 }
 
 impl Daemon {
@@ -70,6 +84,7 @@ impl Daemon {
         transit: Transit,
         options: DaemonOptions,
         file: Option<ConfigFile>,
+        monitor: Monitor,
     ) -> Self {
         let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, .. } = options;
         Self {
@@ -94,6 +109,12 @@ impl Daemon {
             owed: None,
             missing: BTreeMap::new(),
             disk: Disk::default(),
+            monitor,
+            thresholds: Arc::new(Thresholds::defaults(cpus())),
+            stopped: BTreeSet::new(),
+            cleared: BTreeSet::new(),
+            was_parked: BTreeSet::new(),
+            next_queue: 0,
         }
     }
 
@@ -127,6 +148,7 @@ impl Daemon {
             self.called.extend(called);
             self.say(self.overlay.clone(), self.document.clone()).await;
         }
+        self.look_at_stopped().await;
         self.park_queues();
         self.disk.look(&self.state_dir);
     }
@@ -145,6 +167,11 @@ impl Daemon {
     /// Lays a config by message over the file's.
     pub(super) async fn configure(&mut self, entries: Map) {
         self.say(self.overlay.by_message(entries), self.document.clone()).await;
+    }
+
+    /// Applies what holds once more: something else than the config has changed.
+    pub(super) async fn apply_again(&mut self) {
+        self.say(self.overlay.clone(), self.document.clone()).await;
     }
 
     async fn say(&mut self, overlay: Overlay, document: Option<Document>) {
@@ -189,6 +216,7 @@ impl Daemon {
                 tracing::error!(task = task.as_str(), "{reason}; the others run");
             }
         }
+        self.thresholds = Arc::new(Thresholds::new(cpus(), &assembly.config.monitoring));
         self.put_in_place(&assembly, overlay.effective()).await?;
         self.missing = assembly.missing;
         let plan = Plan::between(&self.config, &assembly.config);

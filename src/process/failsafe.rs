@@ -39,8 +39,27 @@ pub struct Failsafe {
     pub ends: Vec<String>,
     /// The last lines of the log.
     pub log: Vec<String>,
+    /// The readings that broke a limit, oldest first; none where no limit was broken.
+    #[serde(default)]
+    pub readings: Vec<String>,
+    /// Its entry in the config then, as RON.
+    #[serde(default)]
+    pub config: String,
     /// What a person does to have it run again.
     pub clear: String,
+}
+
+/// Why somebody stops a task.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Evidence {
+    /// Which limit it broke, in one line.
+    pub reason: String,
+    /// What was read, oldest first.
+    pub readings: Vec<String>,
+    /// Its entry in the config, as RON.
+    pub config: String,
+    /// How it ended.
+    pub ended: String,
 }
 
 impl Failsafe {
@@ -48,8 +67,17 @@ impl Failsafe {
     #[must_use]
     pub fn new(name: &TaskName, reason: String, unix_ms: i64, ends: Vec<String>, path: &Path, log: &Path) -> Self {
         let log = last_lines(log).unwrap_or_else(|error| vec![format!("(cannot read {}: {error})", log.display())]);
-        let clear = format!("remove this file ({}); it is started again then", path.display());
-        Self { format: FORMAT, name: name.clone(), reason, parked: utc(unix_ms), ends, log, clear }
+        let clear = format!("`multimodule failsafe clear {name}`, or remove this file ({})", path.display());
+        let (readings, config) = (Vec::new(), String::new());
+        Self { format: FORMAT, name: name.clone(), reason, parked: utc(unix_ms), ends, log, readings, config, clear }
+    }
+
+    /// The failsafe of a task that is stopped now.
+    #[must_use]
+    pub fn of(name: &TaskName, evidence: Evidence, path: &Path, log: &Path) -> Self {
+        let Evidence { reason, readings, config, ended } = evidence;
+        let now = jiff::Timestamp::now().as_millisecond();
+        Self { readings, config, ..Self::new(name, reason, now, vec![ended], path, log) }
     }
 
     /// Writes it to `path` (0600), beside and renamed.
@@ -59,7 +87,7 @@ impl Failsafe {
     pub fn write(&self, path: &Path) -> Result<(), RecordError> {
         let unusable = |error: ron::Error| content(path, error.to_string());
         let body = ron::ser::to_string_pretty(self, ron::ser::PrettyConfig::default()).map_err(unusable)?;
-        let text = format!("// {} is parked. To clear: {}.\n{body}\n", self.name, self.clear);
+        let text = format!("// {} is parked. To clear: {}; it runs again then.\n{body}\n", self.name, self.clear);
         Ok(replace_file(path, text.as_bytes())?)
     }
 
@@ -127,7 +155,10 @@ mod tests {
         assert_eq!(Failsafe::read(&path).unwrap(), Some(failsafe));
         let text = std::fs::read_to_string(&path).unwrap();
         let first =
-            format!("// T is parked. To clear: remove this file ({}); it is started again then.", path.display());
+            format!(
+                "// T is parked. To clear: `multimodule failsafe clear T`, or remove this file ({}); it runs again then.",
+                path.display()
+            );
         assert_eq!(text.lines().next(), Some(first.as_str()));
     }
 

@@ -34,7 +34,7 @@ mod title;
 
 pub use argument::{Argument, ArgumentError};
 pub use ending::{Ended, GRACE, end_below, end_host, end_marked};
-pub use failsafe::Failsafe;
+pub use failsafe::{Evidence, Failsafe};
 pub use file_error::FileError;
 pub use host_files::{HostFiles, processes_on_record};
 pub use host_lock::HostLock;

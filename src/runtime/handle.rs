@@ -1,8 +1,9 @@
 //! What the node holds of an actor, and what the actor was given.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -17,6 +18,7 @@ use super::pool;
 use super::registry::TaskKind;
 use super::seat::Seat;
 use super::shell::{Shell, Source};
+use super::timed::Timed;
 use super::succession::Succession;
 use super::work::Ended;
 use crate::config::{self, Framework, QueueSettings};
@@ -108,8 +110,32 @@ pub(super) struct Counters {
     pub(super) handled: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) emitted: AtomicU64,
+    /// Nanoseconds for which it had its thread.
+    pub(super) busy_ns: AtomicU64,
     /// Whether it waits for something to do.
     pub(super) idle: AtomicBool,
+}
+
+/// What a task has done in this process since its actor was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Messages that it handled, failed ones too.
+    pub handled: u64,
+    /// Messages whose handling failed.
+    pub failed: u64,
+    /// Messages that it emitted.
+    pub emitted: u64,
+    /// How long it had its thread.
+    pub busy: Duration,
+}
+
+impl Counters {
+    /// What they say now.
+    pub(super) fn counts(&self) -> Counts {
+        let [handled, failed, emitted, busy_ns] =
+            [&self.handled, &self.failed, &self.emitted, &self.busy_ns].map(|count| count.load(Ordering::Relaxed));
+        Counts { handled, failed, emitted, busy: Duration::from_nanos(busy_ns) }
+    }
 }
 
 /// A running actor.
@@ -206,6 +232,7 @@ impl Actor {
         let (blocking, name, run) = (setup.framework.blocking, setup.name.clone(), setup.kind.run);
         let changed = Changed::default();
         let actor = run(Box::new(Shell::new(setup, rx, changed.clone(), source, counters.clone())));
+        let actor = Box::pin(Timed::new(actor, counters.clone()));
         let join = if blocking { own_thread::run(&name, actor) } else { tokio::spawn(actor) };
         Self { counters, orders, changed, join }
     }

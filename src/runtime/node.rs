@@ -16,7 +16,7 @@ use super::appending;
 use super::control::ControlInbox;
 use super::dead;
 use super::delivery::Delivery;
-use super::handle::{Handle, Order, Role, Setup, settings};
+use super::handle::{Counts, Handle, Order, Role, Setup, settings};
 use super::inlet::{InletHandle, Service, WINDOW};
 use super::leaver::Leaver;
 use super::office::Office;
@@ -305,6 +305,13 @@ impl Node {
     #[must_use]
     pub fn waits(&self) -> Vec<Wait> {
         self.office.waits.list()
+    }
+
+    /// What its tasks have done.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<TaskName, Counts> {
+        let counts = |(name, handle): (&TaskName, &Handle)| Some((name.clone(), handle.seat.counts()?));
+        self.actors.iter().filter_map(counts).collect()
     }
 
     /// Which tasks run.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::handle::{Actor, Order, Role, Setup};
+use super::handle::{Actor, Counts, Order, Role, Setup};
 use super::neighbour::Neighbour;
 use super::shell::Source;
 use crate::config::Framework;
@@ -86,6 +86,14 @@ impl Seat {
         match &*self.lock() {
             State::Taken(actor) => actor.has_ended() || actor.counters.idle.load(Ordering::Acquire),
             State::Waiting(_) | State::Left => true,
+        }
+    }
+
+    /// What the actor has done; nothing where there is none.
+    pub(super) fn counts(&self) -> Option<Counts> {
+        match &*self.lock() {
+            State::Taken(actor) => Some(actor.counters.counts()),
+            State::Waiting(_) | State::Left => None,
         }
     }
 

@@ -10,7 +10,7 @@ use super::life::{self, Phase};
 use super::watcher::Watcher;
 use crate::link::remove_remains;
 use crate::process::{
-    EndRecord, GRACE, HostFiles, How, Intent, ProcessRef, RecordError, end_marked, read_record, settle_end,
+    EndRecord, Evidence, Failsafe, GRACE, HostFiles, How, Intent, ProcessRef, RecordError, end_marked, read_record, settle_end,
     settle_unseen_end, write_record,
 };
 use crate::restart::Decision;
@@ -123,9 +123,25 @@ impl Watcher {
         }
     }
 
+    /// It broke a limit: it is written down why, and all of it is ended at once. Only a person lets it run again.
+    pub(super) fn failsafe(&mut self, evidence: Evidence) {
+        let (files, log) = (self.files(), self.files().log());
+        let path = files.failsafe();
+        self.error(&format!("failsafe: {}", evidence.reason));
+        if let Err(error) = Failsafe::of(&self.name, evidence, &path, &log).write(&path) {
+            self.error(&format!("it is ended, and will be started again, for why it should not cannot be kept: {error}"));
+        }
+        self.phase = life::ending(Instant::now());
+        self.kill();
+    }
+
     /// Ends keeper and host, and all that bears the mark of this start, by force.
     pub(super) fn force(&mut self) {
         self.error("its process has not ended in time and is killed");
+        self.kill();
+    }
+
+    fn kill(&self) {
         if let Some(Err(error)) = self.sight.keeper().map(|keeper| keeper.signal(Signal::SIGKILL)) {
             self.error(&format!("its keeper cannot be killed: {error}"));
         }

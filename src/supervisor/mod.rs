@@ -26,10 +26,12 @@ mod log_reader;
 mod processes;
 mod renewal;
 mod rolling;
+mod running;
 mod shared;
 mod sight;
 mod watcher;
 
 pub use launch::{HostArguments, Launch, Program};
 pub use processes::Supervisor;
+pub use running::Running;
 pub use watcher::Spec;

@@ -11,10 +11,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::launch::Launch;
 use super::rolling::{Order, Rolling};
+use super::running::Running;
 use super::shared::Shared;
 use super::watcher::{Request, Spec, Watcher, Wish};
 use crate::name::TaskName;
-use crate::process::processes_on_record;
+use crate::process::{Evidence, processes_on_record};
 
 /// Requests ahead of a watcher that is in the middle of a start.
 const REQUESTS: usize = 16;
@@ -136,6 +137,19 @@ impl Supervisor {
     #[must_use]
     pub fn parked(&self) -> BTreeSet<TaskName> {
         self.shared.parked()
+    }
+
+    /// What runs of the processes.
+    #[must_use]
+    pub fn running(&self) -> BTreeMap<TaskName, Running> {
+        self.shared.running.list()
+    }
+
+    /// Stops a process that broke a limit: all of it is ended by force, and it is not started again until a person
+    /// clears that. False where there is no such process, or what watches it is stuck.
+    pub fn failsafe(&self, process: &TaskName, evidence: Evidence) -> bool {
+        let watched = self.watchers.get(process);
+        watched.is_some_and(|watched| watched.requests.try_send(Request::Failsafe(Box::new(evidence))).is_ok())
     }
 
     /// Ends all processes and everything below them; false if something was left after 10 s.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::adoption::Adoptions;
 use super::launch::Launch;
 use super::log_reader::LogBell;
+use super::running::AllRunning;
 use crate::name::TaskName;
 use crate::process::{Argument, ArgumentError, KeeperOrder, ProcessIdentity, SpawnError, Spawner};
 use crate::restart::Policy;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) log_bell: LogBell,
     news: mpsc::Sender<TaskName>,
     pub(super) adoptions: Adoptions,
+    /// What runs of them.
+    pub(super) running: AllRunning,
     /// The processes that are parked now.
     parked: Mutex<BTreeSet<TaskName>>,
     /// Those that run another program than this daemon.
@@ -64,6 +67,7 @@ impl Shared {
             log_bell,
             news,
             adoptions: Adoptions::begin(found),
+            running: AllRunning::default(),
             parked: Mutex::default(),
             outdated: Mutex::default(),
             spawner: Mutex::new(None),

@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::sight::Sight;
 use crate::link::ToHost;
 use crate::name::TaskName;
-use crate::process::{ProcessRef, is_of_this_boot};
+use crate::process::{Evidence, ProcessRef, is_of_this_boot};
 use crate::restart::Policy;
 
 /// What a watcher is asked.
@@ -35,6 +35,8 @@ pub(super) enum Request {
     /// End the process and start it with this daemon's program, if it runs by another; `done` when it is there, or
     /// will not be.
     Renew { done: oneshot::Sender<renewal::Outcome> },
+    /// End it and everything below it by force, and keep it ended until a person clears that.
+    Failsafe(Box<Evidence>),
     /// Tell when nothing of it is left.
     WhenGone(oneshot::Sender<()>),
     /// End the watch, and say so, if nobody wants the process and nothing of it is left.
@@ -165,6 +167,7 @@ impl Watcher {
                 Event::Request(Request::Leave(left)) if self.is_nothing_left() => {
                     // Who asked may have stopped waiting: then it is still needed.
                     if left.send(()).is_ok() {
+                        self.shared.running.forget(&self.name);
                         return;
                     }
                 }
@@ -194,6 +197,7 @@ impl Watcher {
 
     fn look(&mut self) -> Seen {
         let (seen, another) = self.sight.look();
+        self.shared.running.note(&self.name, &self.sight, another);
         if another {
             self.contact.begin_anew();
         }
@@ -323,6 +327,7 @@ impl Watcher {
                 self.contact.tell(ToHost::SetLevel { level });
             }
             Request::Renew { done } => self.renew(done),
+            Request::Failsafe(evidence) => self.failsafe(*evidence),
             Request::WhenGone(done) => self.when_gone.push(done),
             // Something is left: who asks is told by the answer that does not come.
             Request::Leave(_) => {}

@@ -1,0 +1,149 @@
+//! Has everything that runs measured each second, and acts on what comes of it: alerts are told, a task that broke a
+//! limit is stopped and says why.
+//!
+//! An external task is ended with all that it has started. A task within the daemon is nowhere from then on: its queue
+//! waits, as it does for a task that moves. Both run again when a person removes `NAME.failsafe`, and what was read
+//! before does not count then.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::places::workers;
+use super::reload::Daemon;
+use crate::limits::{Alert, Subject, Trip, Verdict};
+use crate::monitor::{Counts, Facts, Report, Tree};
+use crate::name::TaskName;
+use crate::process::{Evidence, Failsafe, HostFiles};
+use crate::task::Place;
+
+/// So many queues are looked at in a second: each costs up to some 30 µs where nobody here has it open.
+const QUEUES_A_SECOND: usize = 500;
+
+impl Daemon {
+    /// Has what runs now measured and judged.
+    pub(super) fn measure(&mut self) {
+        let parked = self.supervisor.parked();
+        let trees = self.supervisor.running().into_iter().filter(|(name, _)| !parked.contains(name)).map(|(name, runs)| {
+            let tree = Tree { keeper: runs.keeper, host: runs.host, starts: runs.starts };
+            (name, tree)
+        });
+        let tasks = self.node.counts().into_iter().map(|(name, counts)| {
+            let crate::runtime::Counts { handled, failed, emitted, busy } = counts;
+            (name, Counts { handled, failed, emitted, busy })
+        });
+        let mut forget = std::mem::take(&mut self.cleared);
+        forget.extend(self.was_parked.difference(&parked).cloned());
+        let facts = Facts {
+            thresholds: self.thresholds.clone(),
+            trees: trees.collect(),
+            tasks: tasks.collect(),
+            queues: self.fullness(),
+            forget,
+            own_files: own_files(&[self.transit.root(), &self.state_dir]),
+        };
+        self.was_parked = parked;
+        self.monitor.look(facts);
+    }
+
+    /// How full the queues of some tasks are; of the next ones a second later.
+    fn fullness(&mut self) -> std::collections::BTreeMap<TaskName, f64> {
+        let count = self.placement.by_task.len();
+        let from = if self.next_queue < count { self.next_queue } else { 0 };
+        self.next_queue = from + QUEUES_A_SECOND;
+        let tasks = self.placement.by_task.keys().skip(from).take(QUEUES_A_SECOND);
+        tasks.filter_map(|task| Some((task.clone(), self.transit.fullness(&task.queue()).ok()??))).collect()
+    }
+
+    /// Acts on what the monitor found.
+    pub(super) async fn heed(&mut self, report: Report) {
+        for complaint in &report.complaints {
+            tracing::info!("{complaint}");
+        }
+        for (name, subject, verdict) in report.verdicts {
+            match verdict {
+                Verdict::Alert(alert) => tell(&name, &alert),
+                Verdict::Failsafe(trip) => self.failsafe(&name, subject, &trip).await,
+            }
+        }
+    }
+
+    async fn failsafe(&mut self, name: &TaskName, subject: Subject, trip: &Trip) {
+        let evidence = Evidence {
+            reason: trip.summary.clone(),
+            readings: readings(trip),
+            config: self.entries_of(name),
+            ended: "killed, with all that it has started".to_owned(),
+        };
+        match subject {
+            Subject::Daemon => {}
+            Subject::External => {
+                if !self.supervisor.failsafe(name, evidence) {
+                    tracing::error!(task = name.as_str(), "{name} broke a limit and is not there to be stopped");
+                }
+            }
+            Subject::Internal => self.stop_within(name, evidence).await,
+        }
+    }
+
+    /// Takes a task out of the daemon.
+    async fn stop_within(&mut self, name: &TaskName, evidence: Evidence) {
+        let is_here = self.placement.by_task.get(name).is_some_and(|placed| placed.place == Place::Daemon);
+        if !is_here || !self.stopped.insert(name.clone()) {
+            return;
+        }
+        tracing::error!(task = name.as_str(), "{name}: failsafe: {}", evidence.reason);
+        let files = HostFiles::new(&self.state_dir, name);
+        let evidence = Evidence { ended: "taken out of the daemon".to_owned(), ..evidence };
+        let path = files.failsafe();
+        if let Err(error) = Failsafe::of(name, evidence, &path, &files.log()).write(&path) {
+            tracing::error!(task = name.as_str(), "{name} will run again with the next daemon: {error}");
+        }
+        self.apply_again().await;
+    }
+
+    /// Looks whether a person has cleared what stops a task of this process.
+    pub(super) async fn look_at_stopped(&mut self) {
+        let cleared: BTreeSet<_> = self.stopped.iter().filter(|name| !self.has_failsafe(name)).cloned().collect();
+        if cleared.is_empty() {
+            return;
+        }
+        for name in &cleared {
+            tracing::info!(task = name.as_str(), "{name}: its failsafe is cleared, it runs again");
+            self.stopped.remove(name);
+        }
+        self.cleared.extend(cleared);
+        self.apply_again().await;
+    }
+
+    pub(super) fn has_failsafe(&self, name: &TaskName) -> bool {
+        HostFiles::new(&self.state_dir, name).failsafe().exists()
+    }
+
+    /// What the config says of the tasks of a process, as JSON; secrets stand in it as references.
+    fn entries_of(&self, process: &TaskName) -> String {
+        let tasks = self.placement.tasks_of(process);
+        let of = |task: &TaskName| self.overlay.effective().get(task.as_str()).map(|entry| format!("{task}: {entry:?}"));
+        let here = self.config.tasks.contains_key(process).then_some(process);
+        let pool = self.placement.by_task.keys().filter(|task| workers(&self.placement, task).contains(process));
+        let names: BTreeSet<&TaskName> = tasks.into_iter().chain(here).chain(pool).collect();
+        names.into_iter().filter_map(of).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn tell(name: &TaskName, alert: &Alert) {
+    let reading = serde_json::to_string(alert).unwrap_or_default();
+    tracing::error!(channel = "alert", task = name.as_str(), reading, "{}", alert.summary);
+}
+
+fn readings(trip: &Trip) -> Vec<String> {
+    let last = trip.readings.last().map_or(0, |reading| reading.at_ms);
+    let seconds = |at_ms: u64| last.saturating_sub(at_ms) as f64 / 1000.0;
+    trip.readings.iter().map(|reading| format!("{:.1} s before: {}", seconds(reading.at_ms), reading.value)).collect()
+}
+
+/// How many open files of this process lie below `roots`: queues, states and locks.
+fn own_files(roots: &[&Path]) -> u64 {
+    let files = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    targets.filter(|target| roots.iter().any(|root| target.starts_with(root))).count() as u64
+}

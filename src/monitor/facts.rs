@@ -1,0 +1,64 @@
+//! What the monitor is told, and what it tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::limits::{Subject, Thresholds, Verdict};
+use crate::name::TaskName;
+use crate::process::ProcessRef;
+use crate::usage::Usage;
+
+/// What the daemon knows at one moment.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The levels that hold now.
+    pub thresholds: Arc<Thresholds>,
+    /// External processes by name.
+    pub trees: BTreeMap<TaskName, Tree>,
+    /// Tasks within the daemon.
+    pub tasks: BTreeMap<TaskName, Counts>,
+    /// How full queues are, as shares of their bounds, by the subject that is judged for it.
+    pub queues: BTreeMap<TaskName, f64>,
+    /// Whose old readings do not count any more: a person has cleared them.
+    pub forget: BTreeSet<TaskName>,
+    /// How many of the daemon's files are its bookkeeping.
+    pub own_files: u64,
+}
+
+/// The processes of an external process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tree {
+    /// Its keeper, if that lives.
+    pub keeper: Option<ProcessRef>,
+    /// Its host, if that lives.
+    pub host: Option<ProcessRef>,
+    /// How many hosts of it were seen to begin.
+    pub starts: u64,
+}
+
+/// What a task within the daemon has done since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Messages that were passed to it.
+    pub handled: u64,
+    /// Those of them whose handling failed.
+    pub failed: u64,
+    /// Messages that it emitted.
+    pub emitted: u64,
+    /// How long it had its thread.
+    pub busy: Duration,
+}
+
+/// What came of [`Facts`].
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What each external process uses, with all that it has started.
+    pub usages: BTreeMap<TaskName, Usage>,
+    /// What the daemon uses, without its bookkeeping.
+    pub daemon: Option<Usage>,
+    /// Alerts, and limits that were broken, in the order of names.
+    pub verdicts: Vec<(TaskName, Subject, Verdict)>,
+    /// What cannot be measured, each said once.
+    pub complaints: Vec<String>,
+}

@@ -1,0 +1,134 @@
+//! The monitor's own state: a meter for each tree of processes, and what is judged.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::facts::{Facts, Report, Tree};
+use super::subjects::{Moment, Subjects};
+use crate::limits::Subject;
+use crate::name::TaskName;
+use crate::process::{ProcessIdentity, ProcessRef};
+use crate::usage::{Handles, Machine, Meter, MeterError, Own, Root, Usage};
+
+/// Files that meters hold open: enough for some 130 trees; beyond, each reading opens anew, which costs a few µs.
+const HANDLES: usize = 2000;
+
+/// See the module.
+pub(super) struct Sampler {
+    begun: Instant,
+    machine: Machine,
+    handles: Handles,
+    daemon: TaskName,
+    own_meter: Option<Meter>,
+    own: Own,
+    meters: BTreeMap<TaskName, (Tree, Meter)>,
+    subjects: Subjects,
+    complaints: Vec<String>,
+}
+
+impl Sampler {
+    /// One that judges this process under the name `daemon`.
+    pub(super) fn new(daemon: TaskName) -> Self {
+        let (machine, handles) = (Machine::look(), Handles::new(HANDLES));
+        let mut complaints = Vec::new();
+        let itself = ProcessIdentity::own().map_err(|error| error.to_string());
+        let own_meter = itself.and_then(|itself| {
+            Meter::open(itself.reference(), Root::Counted, &handles).map_err(|error| error.to_string())
+        });
+        let own_meter = own_meter
+            .map_err(|error| complaints.push(format!("what the daemon itself uses is not known: {error}")))
+            .ok();
+        Self {
+            begun: Instant::now(),
+            machine,
+            handles,
+            daemon,
+            own_meter,
+            own: Own::default(),
+            meters: BTreeMap::new(),
+            subjects: Subjects::default(),
+            complaints,
+        }
+    }
+
+    /// Samples and judges.
+    pub(super) fn look(&mut self, facts: &Facts) -> Report {
+        let now_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let at = Moment { now_ms, thresholds: &facts.thresholds };
+        facts.forget.iter().for_each(|name| self.subjects.forget(name));
+        let daemon = self.sample_daemon(facts, at);
+        let usages = self.sample_trees(facts, at);
+        for (name, counts) in &facts.tasks {
+            self.subjects.task(name, counts, at);
+        }
+        for (name, share) in &facts.queues {
+            let subject = match name {
+                name if *name == self.daemon => Subject::Daemon,
+                name if facts.trees.contains_key(name) => Subject::External,
+                _ => Subject::Internal,
+            };
+            self.subjects.queue(name, subject, *share, at);
+        }
+        let known = |name: &TaskName| facts.trees.contains_key(name) || facts.tasks.contains_key(name);
+        self.subjects.retain(|name| *name == self.daemon || known(name) || facts.queues.contains_key(name));
+        let complaints = std::mem::take(&mut self.complaints);
+        Report { usages, daemon, verdicts: self.subjects.take(), complaints }
+    }
+
+    fn sample_daemon(&mut self, facts: &Facts, at: Moment<'_>) -> Option<Usage> {
+        let usage = self.own_meter.as_mut()?.sample().ok()?;
+        self.own.set_files(facts.own_files.saturating_add(self.handles.held() as u64));
+        let usage = self.own.without(usage);
+        self.subjects.process(&self.daemon, Subject::Daemon, &usage, self.machine.memory_bytes, at);
+        Some(usage)
+    }
+
+    fn sample_trees(&mut self, facts: &Facts, at: Moment<'_>) -> BTreeMap<TaskName, Usage> {
+        self.meters.retain(|name, _| facts.trees.contains_key(name));
+        let mut usages = BTreeMap::new();
+        for (name, tree) in &facts.trees {
+            self.subjects.starts(name, tree.starts, at);
+            if let Some(usage) = self.sample(name, *tree) {
+                self.subjects.process(name, Subject::External, &usage, self.machine.memory_bytes, at);
+                usages.insert(name.clone(), usage);
+            }
+        }
+        usages
+    }
+
+    fn sample(&mut self, name: &TaskName, tree: Tree) -> Option<Usage> {
+        let (root, kind) = match (tree.keeper, tree.host) {
+            (Some(keeper), _) => (keeper, Root::Keeper),
+            (None, Some(host)) => (host, Root::Counted),
+            (None, None) => {
+                self.meters.remove(name);
+                return None;
+            }
+        };
+        let is_same = |known: &Tree| (known.keeper, known.keeper.or(known.host)) == (tree.keeper, Some(root));
+        if !self.meters.get(name).is_some_and(|(known, _)| is_same(known)) {
+            let meter = self.open(name, root, kind)?;
+            self.meters.insert(name.clone(), (tree, meter));
+        }
+        let (_, meter) = self.meters.get_mut(name)?;
+        let usage = meter.sample();
+        if let Some(unreadable) = meter.take_unreadable() {
+            let pid = unreadable.pid;
+            let text = format!("{name}: files and disk traffic of pid {pid} are not ours to see, and not counted");
+            self.complaints.push(text);
+        }
+        // One that is gone is seen to be by the supervisor, too.
+        usage.map_err(|_| self.meters.remove(name)).ok()
+    }
+
+    fn open(&mut self, name: &TaskName, root: ProcessRef, kind: Root) -> Option<Meter> {
+        match Meter::open(root, kind, &self.handles) {
+            Ok(meter) => Some(meter),
+            Err(MeterError::Gone(_)) => None,
+            Err(error) => {
+                self.complaints.push(format!("{name}: what it uses is not known: {error}"));
+                None
+            }
+        }
+    }
+}
