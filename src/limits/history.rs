@@ -58,11 +58,11 @@ impl History {
         }
     }
 
-    /// The mean of the readings in the `window_ms` before `now_ms`; none if they are fewer than three, or span less
-    /// than half of the window.
+    /// The mean of the readings in the `window_ms` up to `now_ms`; none if they are fewer than three, or span less than
+    /// half of the window. One of exactly `window_ms` ago is of before the window: what it shows happened until then.
     #[must_use]
     pub fn average(&self, now_ms: u64, window_ms: u64) -> Option<f64> {
-        let start_ms = now_ms.saturating_sub(window_ms);
+        let start_ms = now_ms.checked_sub(window_ms).map_or(0, |before_ms| before_ms.saturating_add(1));
         let (mut readings, mut sum, mut oldest_ms) = (0_u64, 0.0, None);
         let stretches = self.stretches.iter().rev().map_while(|stretch| stretch.since(start_ms));
         for stretch in stretches {
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn only_readings_in_the_window_count() {
         let history = history((0..300).map(|second| (second * 1000, if second < 240 { 5.0 } else { 1.0 })));
-        assert_eq!(history.average(299_000, 59_000), Some(1.0));
+        assert_eq!(history.average(299_000, 60_000), Some(1.0));
         assert_eq!(history.average(299_000, 300_000), Some(4.2));
         assert_eq!(history.average(500_000, 60_000), None);
     }
@@ -192,8 +192,7 @@ mod tests {
             let readings: Vec<_> = (0_u64..).zip(&values).map(|(second, value)| (second * 1000, *value)).collect();
             let history = history(readings.iter().copied());
             let now_ms = readings.last().unwrap().0;
-            let start_ms = now_ms.saturating_sub(window * 1000);
-            let inside: Vec<_> = readings.iter().filter(|(at_ms, _)| *at_ms >= start_ms).collect();
+            let inside: Vec<_> = readings.iter().filter(|(at_ms, _)| *at_ms + window * 1000 > now_ms).collect();
             let average = history.average(now_ms, window * 1000);
             let is_enough = inside.len() >= 3 && now_ms - inside[0].0 >= window * 500;
             prop_assert_eq!(average.is_some(), is_enough);
