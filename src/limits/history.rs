@@ -7,7 +7,8 @@
 //! Neighbours with one value are kept as one stretch, so that a task which does nothing costs one; so are neighbours
 //! which lie closer together than their window can tell. Ten thousand busy tasks have to be affordable.
 //!
-//! Invariant: at most [`MAX_STRETCHES`] are kept, however many readings there were and however long the windows are.
+//! Invariant: of each window at most two stretches more are kept than it has parts, however many readings there were
+//! and however long the windows are.
 
 use std::collections::VecDeque;
 
