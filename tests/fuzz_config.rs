@@ -25,7 +25,7 @@ const VALID: [&str; 6] = [
 ];
 
 const MONITORED: &str = "(MultiModule: (thresholds: {\"local.cpu.one_core\": (levels: [(name: \"warn\", threshold: 0.5), \
-    (name: \"failsafe\", threshold: 0.9)], can_failsafe: true, \"for\": \"30s\", fast: true), \
+    (name: \"failsafe\", threshold: 0.9)], can_failsafe: true, for: \"30s\", fast: true), \
     \"local.queue.bytes_of_max\": (levels: [])}, windows: {\"one_minute\": \"3s\", \"five_minutes\": 6}))";
 
 const LIMITED: &str = "{ T => { is_external => 1, limits => { memory => '512MiB', cpu_time => '1h', files => 256, \
@@ -172,6 +172,14 @@ fn repeated() -> impl Strategy<Value = Vec<u8>> {
 fn duration() -> Duration {
     let seconds = std::env::var("MULTIMODULE_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(2))
+}
+
+#[test]
+fn what_is_mutated_is_right_to_begin_with() {
+    for text in VALID {
+        let document = Document::parse("a.conf", text).unwrap_or_else(|faults| panic!("{faults}"));
+        document.config().unwrap_or_else(|faults| panic!("{faults}"));
+    }
 }
 
 #[test]

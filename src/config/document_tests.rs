@@ -219,3 +219,17 @@ test.conf:2:32: Example1.task.ct: expected an integer of 64 bits, found the text
     let own: Own = crate::config::typed(&fields! { outstr: "howdy", ct: "5" }).unwrap();
     assert_eq!((own.outstr.as_str(), own.ct), ("howdy", 5));
 }
+
+#[test]
+fn the_daemons_entry_may_be_empty_in_every_form() {
+    for text in [
+        "(MultiModule: ())",
+        "(MultiModule: {})",
+        "{\"MultiModule\": {}}",
+        "{ MultiModule => {} }",
+        "{ MultiModule => undef }",
+    ] {
+        let config = Document::parse("a.conf", text).unwrap().config().unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(config.monitoring, crate::limits::Overrides::default(), "{text}");
+    }
+}

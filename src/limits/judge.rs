@@ -115,7 +115,7 @@ struct Broken {
 
 impl Track {
     fn take(&mut self, now_ms: u64, value: f64, rule: &Rule, thresholds: &Thresholds) {
-        self.history.push(now_ms, value, thresholds.windows().length_ms(Window::FiveMinutes));
+        self.history.push(now_ms, value, thresholds.windows());
         let threshold = rule.failsafe_threshold().filter(|threshold| value >= *threshold);
         self.above = threshold.map(|threshold| match self.above {
             // Of another threshold it is not known.

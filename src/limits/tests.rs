@@ -135,16 +135,12 @@ fn an_alert_goes_out_when_a_level_changes_and_once_for_each_window() {
     let off = thresholds(Override { can_failsafe: Some(false), ..usual() });
     let values = [0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
     let expected = [
-        "5 one_minute: T:local.cpu.one_core: 1.5 (1.4) is warn",
-        "6 one_minute: T:local.cpu.one_core: 2 (1.9) is failsafe",
-        "7 five_minutes: T:local.cpu.one_core: 1.429 (1.4) is warn",
-        "8 five_minutes: T:local.cpu.one_core: 1.714 (1.6) is severe",
-        "9 five_minutes: T:local.cpu.one_core: 2 (1.9) is failsafe",
-        "10 one_minute: T:local.cpu.one_core: 1.5 (1.4) is warn",
-        "10 five_minutes: T:local.cpu.one_core: 1.714 (1.6) is severe",
-        "11 one_minute: T:local.cpu.one_core: 1 (1.4) is ok",
-        "11 five_minutes: T:local.cpu.one_core: 1.429 (1.4) is warn",
-        "12 five_minutes: T:local.cpu.one_core: 1.143 (1.4) is ok",
+        "5 one_minute: T:local.cpu.one_core: 2 (1.9) is failsafe",
+        "7 five_minutes: T:local.cpu.one_core: 1.667 (1.6) is severe",
+        "8 five_minutes: T:local.cpu.one_core: 2 (1.9) is failsafe",
+        "10 one_minute: T:local.cpu.one_core: 1.333 (1.4) is ok",
+        "10 five_minutes: T:local.cpu.one_core: 1.667 (1.6) is severe",
+        "11 five_minutes: T:local.cpu.one_core: 1.333 (1.4) is ok",
     ];
     assert_eq!(told(&values, &off), expected);
 }
@@ -220,13 +216,13 @@ fn a_trip_carries_its_evidence() {
         (trip.name.as_str(), trip.basis, trip.metric),
         ("T", Basis::Average(Window::OneMinute), Metric::CpuOneCore)
     );
-    assert_eq!((trip.value, trip.threshold, trip.held_ms), (2.75, 1.9, 1000));
-    assert_eq!(trip.readings.len(), 7, "what the longer window reaches: {:?}", trip.readings);
+    assert_eq!((trip.value, trip.threshold, trip.held_ms), (2.0, 1.9, 0));
+    assert_eq!((trip.readings.len(), trip.readings[0].at_ms), (30, 8_000));
     let last = trip.readings.last().unwrap();
-    assert_eq!((last.at_ms, last.value), (38_000, 5.0));
+    assert_eq!((last.at_ms, last.value), (37_000, 5.0));
     let json = serde_json::to_string(trip).unwrap();
     assert!(
-        json.starts_with(r#"{"name":"T","basis":"one_minute","metric":"local.cpu.one_core","value":2.75,"#),
+        json.starts_with(r#"{"name":"T","basis":"one_minute","metric":"local.cpu.one_core","value":2.0,"#),
         "{json}"
     );
 }

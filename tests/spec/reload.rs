@@ -106,6 +106,32 @@ fn a_misspelt_key_or_queue_is_told_with_what_is_meant_all_at_once() {
 }
 
 #[test]
+fn thresholds_change_while_all_runs_on_and_senseless_ones_are_refused_at_their_places() {
+    let world = World::new();
+    let daemon = world.own_daemon("{ Counter => {} }").start();
+    daemon.wait_for("Counter: started", SOON);
+    world.write_config("{ Counter => {}, MultiModule => { windows => { one_minute => '3s', five_minutes => '3s' } } }");
+    daemon.wait_for("applied: thresholds changed", SOON);
+    let levels = "levels => [ { name => 'warn', threshold => 2 }, { name => 'severe', threshold => 1 } ]";
+    let path = world.config_path().display().to_string();
+    world.write_config(&format!(
+        "{{ Counter => {{ limits => {{ memory => '1kib' }} }}, MultiModule => {{ thresholds => {{\n'local.cpu.one_core' => \
+         {{ {levels} }},\n'local.handles.fh.cuont' => {{}} }} }} }}"
+    ));
+    for told in [
+        format!("{path}:1:28: Counter.limits.memory: below 16777216 bytes"),
+        format!("{path}:2:"),
+        "levels out of order: \"severe\" at 1 is not above \"warn\" at 2".to_owned(),
+        format!("{path}:3:1: "),
+        "did you mean \"local.handles.fh.count\"?".to_owned(),
+    ] {
+        daemon.wait_for(&told, SOON);
+    }
+    let begun = daemon.lines().iter().filter(|line| line.text.contains("Counter: started")).count();
+    assert_eq!(begun, 1, "{daemon:?}");
+}
+
+#[test]
 fn at_start_a_broken_file_ends_the_daemon_with_78_before_anything_is_made() {
     let world = World::new();
     let daemon = run(&world, &tutorial("outstr => 'howdy', ct => 'many'"));
