@@ -169,6 +169,11 @@ impl Daemon {
         self.say(self.overlay.by_message(entries), self.document.clone()).await;
     }
 
+    /// The config that holds, entries by message over those of the file.
+    pub(super) fn effective(&self) -> Map {
+        self.overlay.effective()
+    }
+
     /// Applies what holds once more: something else than the config has changed.
     pub(super) async fn apply_again(&mut self) {
         self.say(self.overlay.clone(), self.document.clone()).await;

@@ -13,7 +13,8 @@ use super::program::{process_name, run_in_runtime};
 use super::reload::{Daemon, Externals};
 use crate::channel::QueueLine;
 use crate::config::MAIN;
-use crate::name::QueueName;
+use crate::monitor::Monitor;
+use crate::name::{QueueName, TaskName};
 use crate::process::InstanceLock;
 use crate::runtime::{Node, NodeOptions, Registry};
 use crate::supervisor::{Launch, Supervisor};
@@ -75,11 +76,16 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
     let (news, heard) = mpsc::channel(NEWS);
     let supervisor = Supervisor::start(state_dir.clone(), options.launch.clone(), news);
     events.news = Some(heard);
+    // One report a second; a daemon that is busy for longer hears of two.
+    let (reports, rx) = mpsc::channel(2);
+    let monitor = Monitor::start(TaskName::new(MAIN).expect("it is a name"), reports)
+        .map_err(|source| DaemonError::Kernel { what: "a thread that watches", source })?;
+    events.reports = Some(rx);
     events.changed = config_file.as_mut().map(ConfigFile::watch);
     events.lines = options.lines.take();
     let (node, inbox) = Node::start(node_options).await?;
     events.inbox = inbox;
-    let mut daemon = Daemon::new(node, supervisor, registry, transit, options, config_file);
+    let mut daemon = Daemon::new(node, supervisor, registry, transit, options, config_file, monitor);
     if let Err(faults) = daemon.first(document).await {
         daemon.stop(PATIENCE, Externals::Stay).await;
         return Err(faults);

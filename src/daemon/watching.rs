@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::places::workers;
 use super::reload::Daemon;
 use crate::limits::{Alert, Subject, Trip, Verdict};
 use crate::monitor::{Counts, Facts, Report, Tree};
@@ -23,10 +22,11 @@ impl Daemon {
     /// Has what runs now measured and judged.
     pub(super) fn measure(&mut self) {
         let parked = self.supervisor.parked();
-        let trees = self.supervisor.running().into_iter().filter(|(name, _)| !parked.contains(name)).map(|(name, runs)| {
-            let tree = Tree { keeper: runs.keeper, host: runs.host, starts: runs.starts };
-            (name, tree)
-        });
+        let trees =
+            self.supervisor.running().into_iter().filter(|(name, _)| !parked.contains(name)).map(|(name, runs)| {
+                let tree = Tree { keeper: runs.keeper, host: runs.host, starts: runs.starts };
+                (name, tree)
+            });
         let tasks = self.node.counts().into_iter().map(|(name, counts)| {
             let crate::runtime::Counts { handled, failed, emitted, busy } = counts;
             (name, Counts { handled, failed, emitted, busy })
@@ -121,12 +121,15 @@ impl Daemon {
 
     /// What the config says of the tasks of a process, as JSON; secrets stand in it as references.
     fn entries_of(&self, process: &TaskName) -> String {
-        let tasks = self.placement.tasks_of(process);
-        let of = |task: &TaskName| self.overlay.effective().get(task.as_str()).map(|entry| format!("{task}: {entry:?}"));
-        let here = self.config.tasks.contains_key(process).then_some(process);
-        let pool = self.placement.by_task.keys().filter(|task| workers(&self.placement, task).contains(process));
-        let names: BTreeSet<&TaskName> = tasks.into_iter().chain(here).chain(pool).collect();
-        names.into_iter().filter_map(of).collect::<Vec<_>>().join("\n")
+        let (effective, mut names) = (self.effective(), self.placement.tasks_of(process));
+        if names.is_empty() {
+            names.insert(process.clone());
+        }
+        let text = |task: &TaskName| {
+            let entry = serde_json::to_string(&effective.get(task.as_str())?).ok()?;
+            Some(format!("{task}: {entry}"))
+        };
+        names.iter().filter_map(text).collect::<Vec<_>>().join("\n")
     }
 }
 

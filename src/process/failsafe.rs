@@ -154,11 +154,10 @@ mod tests {
         failsafe.write(&path).unwrap();
         assert_eq!(Failsafe::read(&path).unwrap(), Some(failsafe));
         let text = std::fs::read_to_string(&path).unwrap();
-        let first =
-            format!(
-                "// T is parked. To clear: `multimodule failsafe clear T`, or remove this file ({}); it runs again then.",
-                path.display()
-            );
+        let first = format!(
+            "// T is parked. To clear: `multimodule failsafe clear T`, or remove this file ({}); it runs again then.",
+            path.display()
+        );
         assert_eq!(text.lines().next(), Some(first.as_str()));
     }
 

@@ -10,8 +10,8 @@ use super::life::{self, Phase};
 use super::watcher::Watcher;
 use crate::link::remove_remains;
 use crate::process::{
-    EndRecord, Evidence, Failsafe, GRACE, HostFiles, How, Intent, ProcessRef, RecordError, end_marked, read_record, settle_end,
-    settle_unseen_end, write_record,
+    EndRecord, Evidence, Failsafe, GRACE, HostFiles, How, Intent, ProcessRef, RecordError, end_marked, read_record,
+    settle_end, settle_unseen_end, write_record,
 };
 use crate::restart::Decision;
 
@@ -129,7 +129,9 @@ impl Watcher {
         let path = files.failsafe();
         self.error(&format!("failsafe: {}", evidence.reason));
         if let Err(error) = Failsafe::of(&self.name, evidence, &path, &log).write(&path) {
-            self.error(&format!("it is ended, and will be started again, for why it should not cannot be kept: {error}"));
+            self.error(&format!(
+                "it is ended, and will be started again, for why it should not cannot be kept: {error}"
+            ));
         }
         self.phase = life::ending(Instant::now());
         self.kill();

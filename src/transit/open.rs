@@ -175,6 +175,13 @@ impl Transit {
         Ok(recovery::last_tag(&queue.directory, at, queue.index.slot(at))?.map(|(_, tag)| tag))
     }
 
+    /// Which share of its bound in bytes a queue holds; nothing where there is none. Reads the index alone.
+    pub fn fullness(&self, queue: &QueueName) -> Result<Option<f64>, Error> {
+        let Some(queue) = self.inner.find(queue)? else { return Ok(None) };
+        let (held, settings) = (queue.index.held(), queue.index.settings());
+        Ok(Some(held.position as f64 / settings.max_bytes.max(1) as f64))
+    }
+
     /// A look at one lane: what a report says of it after a damaged state record.
     pub fn lane_counts(&self, queue: &QueueName, lane: &LaneName) -> Result<Option<LaneStatus>, Error> {
         let Some(queue) = self.inner.find(queue)? else { return Ok(None) };
