@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::sight::Sight;
 use crate::link::{HostHello, LinkError, ToDaemon, ToHost};
 use crate::name::TaskName;
-use crate::process::is_of_this_boot;
+use crate::process::{Caps, is_of_this_boot};
 use crate::restart::Policy;
 
 /// What a watcher is asked.
@@ -42,6 +42,8 @@ pub(super) enum Request {
 pub struct Spec {
     /// When it is started again.
     pub restart: Policy,
+    /// What it may have at most.
+    pub caps: Caps,
 }
 
 /// Who waits until the host runs by the config; dropped, it has its answer.
