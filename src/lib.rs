@@ -38,6 +38,7 @@ pub mod mailbox;
 pub mod process;
 pub mod store;
 pub mod transit;
+pub mod usage;
 
 // actors: own state, one mailbox each
 pub mod runtime;
