@@ -20,7 +20,7 @@ use super::running_conf::{RunningConfError, prepare_running_conf, read_running_c
 use super::share::{Process, cpus};
 use crate::config::{QueueSettings, RestartSettings, RestartWhen, RunningConfig};
 use crate::name::{QueueName, TaskName};
-use crate::process::Replacement;
+use crate::process::{Caps, Replacement};
 use crate::restart::{Backoff, Budget, Policy, When};
 use crate::router::RoutingTable;
 use crate::runtime::{Wanted, queue_settings};
@@ -189,7 +189,8 @@ fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
 
 fn specs(assembly: &Assembly) -> BTreeMap<TaskName, Spec> {
     let processes = assembly.placement.processes.iter();
-    let processes = processes.map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart) }));
+    let processes = processes
+        .map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart), caps: Caps::default() }));
     processes.chain(assembly.wanted.iter().flat_map(|(name, task)| worker_specs(assembly, name, task))).collect()
 }
 
@@ -197,7 +198,7 @@ fn specs(assembly: &Assembly) -> BTreeMap<TaskName, Spec> {
 fn worker_specs(assembly: &Assembly, name: &TaskName, task: &Wanted) -> Vec<(TaskName, Spec)> {
     let restart = policy(&task.framework.restart);
     let workers = workers(&assembly.placement, name).into_iter();
-    workers.map(|worker| (worker, Spec { restart })).collect()
+    workers.map(|worker| (worker, Spec { restart, caps: Caps::default() })).collect()
 }
 
 /// The names of the workers of a pool; of another task there are none.

@@ -2,6 +2,7 @@
 //! processes of external tasks; and how an error of a file reads.
 
 mod argument;
+mod caps;
 mod descriptors;
 mod ending;
 mod failsafe;
@@ -33,6 +34,7 @@ mod stat;
 mod title;
 
 pub use argument::{Argument, ArgumentError};
+pub use caps::{CapLacking, Caps, group_number, user_number};
 pub use ending::{Ended, GRACE, end_below, end_host, end_marked};
 pub use failsafe::{Evidence, Failsafe};
 pub use file_error::FileError;

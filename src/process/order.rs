@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Argument, HostFiles, Intent, ProcessRef};
+use super::{Argument, Caps, HostFiles, Intent, ProcessRef};
 use crate::name::TaskName;
 use crate::restart::Policy;
 
@@ -27,6 +27,9 @@ pub struct KeeperOrder {
     pub restart: Policy,
     /// The program's version, in words, for the records.
     pub program_text: String,
+    /// What the host may have at most.
+    #[serde(default, skip_serializing_if = "Caps::is_none")]
+    pub caps: Caps,
 }
 
 impl KeeperOrder {
@@ -39,6 +42,7 @@ impl KeeperOrder {
             directory: self.directory.clone(),
             restart: self.restart,
             program: self.program_text.clone(),
+            caps: self.caps.clone(),
         }
     }
 

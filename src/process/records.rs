@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Argument, BootId, Nonce, ProcessIdentity, ProcessRef, Record};
+use super::{Argument, BootId, Caps, Nonce, ProcessIdentity, ProcessRef, Record};
 use crate::name::TaskName;
 use crate::restart::{Policy, UnaskedEnd};
 
@@ -20,6 +20,9 @@ pub struct Intent {
     pub restart: Policy,
     /// The program's version, in words.
     pub program: String,
+    /// What the host may have at most. A reader that does not know them starts it without.
+    #[serde(default, skip_serializing_if = "Caps::is_none")]
+    pub caps: Caps,
 }
 
 /// `NAME.process`: which processes the running keeper and its host are. It is written before the host's program
@@ -294,6 +297,7 @@ mod tests {
                 directory: argument("/"),
                 restart: Policy::default(),
                 program: "v".to_owned(),
+                caps: Caps::default(),
             },
             "(name:\"T\",arguments:[\"multimodule\",\"-m\"],directory:\"/\",restart:(when:always,\
              backoff:(first_ms:100,max_ms:30000),budget:(max:3,within_ms:60000)),program:\"v\")",

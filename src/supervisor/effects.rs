@@ -27,7 +27,7 @@ impl Watcher {
     pub(super) async fn start(&mut self) {
         let Some(spec) = self.wish.spec() else { return };
         tracing::debug!(task = self.name.as_str(), "{}: its process is started", self.name);
-        let error = match self.shared.start(self.name.clone(), spec.restart).await {
+        let error = match self.shared.start(self.name.clone(), spec.clone()).await {
             Ok(keeper) => {
                 self.made = Some(keeper.reference());
                 return;
@@ -171,15 +171,15 @@ impl Watcher {
         }
     }
 
-    /// Leaves the changed policy for the keeper, which looks before it starts its host again.
+    /// Leaves the changed policy and caps for the keeper, which looks before it starts its host again.
     pub(super) fn tell_keeper(&self) {
         let (Some(spec), path) = (self.wish.spec(), self.files().intent()) else { return };
         // Without one there is no keeper yet; it gets its policy with its order.
         let Ok(Some(intent)) = read_record::<Intent>(&path) else { return };
-        if intent.restart != spec.restart {
-            let intent = Intent { restart: spec.restart, ..intent };
+        if (intent.restart, &intent.caps) != (spec.restart, &spec.caps) {
+            let intent = Intent { restart: spec.restart, caps: spec.caps.clone(), ..intent };
             if let Err(error) = write_record(&path, &intent) {
-                self.error(&format!("its keeper goes on by the old policy: {error}"));
+                self.error(&format!("its keeper goes on by the old policy and caps: {error}"));
             }
         }
     }

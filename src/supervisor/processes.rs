@@ -236,7 +236,7 @@ mod tests {
         let (requests, _never_read) = mpsc::channel(1);
         let (wish, wishes) = watch::channel(Wish::Unknown);
         supervisor.watchers.insert(name("Stuck"), Watched { wish, requests });
-        let spec = Spec { restart: crate::restart::Policy::default() };
+        let spec = Spec { restart: crate::restart::Policy::default(), caps: crate::process::Caps::default() };
         for generation in 1..=3 {
             let begin = Instant::now();
             supervisor.configure(generation, true).await;

@@ -12,9 +12,9 @@ use super::adoption::Adoptions;
 use super::launch::Launch;
 use super::log_reader::LogBell;
 use super::running::AllRunning;
+use super::watcher::Spec;
 use crate::name::TaskName;
 use crate::process::{Argument, ArgumentError, KeeperOrder, ProcessIdentity, SpawnError, Spawner};
-use crate::restart::Policy;
 
 /// Why a process was not started.
 #[derive(Debug, thiserror::Error)]
@@ -104,18 +104,14 @@ impl Shared {
     }
 
     /// Has a keeper made for `process`. It waits for the spawner's answer on a thread that may block.
-    pub(super) async fn start(
-        self: &Arc<Self>,
-        process: TaskName,
-        restart: Policy,
-    ) -> Result<ProcessIdentity, StartError> {
+    pub(super) async fn start(self: &Arc<Self>, process: TaskName, spec: Spec) -> Result<ProcessIdentity, StartError> {
         let shared = self.clone();
-        let started = tokio::task::spawn_blocking(move || shared.start_now(process, restart));
+        let started = tokio::task::spawn_blocking(move || shared.start_now(process, spec));
         started.await.unwrap_or(Err(StartError::Interrupted))
     }
 
-    fn start_now(&self, process: TaskName, restart: Policy) -> Result<ProcessIdentity, StartError> {
-        let order = self.order(process, restart)?;
+    fn start_now(&self, process: TaskName, spec: Spec) -> Result<ProcessIdentity, StartError> {
+        let order = self.order(process, spec)?;
         let mut place = self.spawner.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let (spawner, fresh) = match place.as_mut() {
@@ -131,7 +127,7 @@ impl Shared {
         }
     }
 
-    fn order(&self, name: TaskName, restart: Policy) -> Result<KeeperOrder, StartError> {
+    fn order(&self, name: TaskName, spec: Spec) -> Result<KeeperOrder, StartError> {
         let environment = self.launch.whole_environment();
         let directory = std::env::current_dir().map_err(StartError::Directory)?;
         Ok(KeeperOrder {
@@ -140,7 +136,8 @@ impl Shared {
             directory: Argument::new(directory.into_os_string())?,
             state_dir: Argument::new(self.state_dir.clone().into_os_string())?,
             program_text: self.launch.program_text.clone(),
-            restart,
+            restart: spec.restart,
+            caps: spec.caps,
             name,
         })
     }

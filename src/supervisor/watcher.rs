@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::sight::Sight;
 use crate::link::ToHost;
 use crate::name::TaskName;
-use crate::process::{Evidence, ProcessRef, is_of_this_boot};
+use crate::process::{Caps, Evidence, ProcessRef, is_of_this_boot};
 use crate::restart::Policy;
 
 /// What a watcher is asked.
@@ -48,6 +48,8 @@ pub(super) enum Request {
 pub struct Spec {
     /// When it is started again.
     pub restart: Policy,
+    /// What it may have at most.
+    pub caps: Caps,
 }
 
 /// Who waits until the host runs by the config; dropped, it has its answer.

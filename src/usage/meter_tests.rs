@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Instant;
 
-use super::*;
+use super::{Change, Duration, Handles, Meter, MeterError, ProcessRef, Root, Usage};
 use crate::process::start_ticks;
+use crate::usage::{counts_writes, parse};
 
 /// What should come at once comes by then: generous, since machines are loaded.
 const SOON: Duration = Duration::from_secs(60);
@@ -129,7 +130,7 @@ fn processor_time_of_ended_children_counts_once_and_never_falls() {
     meter.sample().unwrap();
     let counted = meter.sample().unwrap().cpu;
     let stat = std::fs::read(format!("/proc/{}/stat", tree.shell.id())).unwrap();
-    let stat = super::super::parse::stat(&stat).unwrap();
+    let stat = parse::stat(&stat).unwrap();
     let true_ticks = stat.own_ticks + stat.children_ticks;
     let ticks = u64::try_from(counted.as_millis()).unwrap() / 10;
     assert!(true_ticks > 5, "the children did something: {true_ticks}");
@@ -141,7 +142,7 @@ fn processor_time_of_ended_children_counts_once_and_never_falls() {
 #[test]
 fn what_ended_processes_have_written_stays_counted() {
     let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-    if !super::super::counts_writes(dir.path()) {
+    if !counts_writes(dir.path()) {
         return eprintln!("skipped: this file system does not count what is written");
     }
     let write = format!("head -c 4194304 /dev/zero > {}/$n", dir.path().display());

@@ -16,6 +16,8 @@ mod outside_tasks;
 mod pairs;
 #[path = "pipes.rs"]
 mod pipes;
+#[path = "sampling.rs"]
+mod sampling;
 #[path = "spawns.rs"]
 mod spawns;
 #[path = "stream.rs"]
@@ -31,6 +33,7 @@ use std::time::{Duration, Instant};
 use multimodule::cli::multimodule_main;
 use multimodule::process::is_spawner;
 use multimodule::sdk::Result;
+use multimodule::usage::Meter;
 use outside_tasks::{CROWD, registry};
 use pairs::{Better, Row};
 use system::{MULTIMODULE, System};
@@ -106,6 +109,13 @@ fn rows(only: &[String]) -> Result {
     row(&name, "ms", Better::Lower, 1.0, &|| adoption(&mut crowd.borrow_mut()), &|| 500.0);
     let name = "memory of a keeper alone (USS), against 256 KiB";
     row(name, "KiB", Better::Lower, 1.0, &|| keeper_kib(&mut crowd.borrow_mut()), &|| 256.0);
+    for (way, handles) in [("through open files", sampling::HANDLES), ("opening each file", 0)] {
+        let meters = RefCell::new(Vec::new());
+        let name =
+            format!("one look at the usage of {CROWD} external tasks {way}, processor time against 2 % of a core");
+        let ours = || sampling(&mut crowd.borrow_mut(), &mut meters.borrow_mut(), handles);
+        row(&name, "ms", Better::Lower, 1.0, &ours, &|| sampling::ALLOWED_MS);
+    }
     drop(crowd);
     let name = "a pool of 2 workers, against one external task";
     if only.iter().all(|only| name.contains(only.as_str())) {
@@ -194,6 +204,14 @@ fn keeper_kib(system: &mut Option<System>) -> Result<f64> {
     let processes = crowd(system)?.processes()?;
     let own = processes.iter().map(|process| own_kib(process.keeper.pid)).collect::<Result<Vec<_>>>()?;
     Ok(pairs::quartiles(own.into_iter()).1)
+}
+
+/// Milliseconds of processor time of one look at all.
+fn sampling(system: &mut Option<System>, meters: &mut Vec<Meter>, handles: usize) -> Result<f64> {
+    if meters.is_empty() {
+        *meters = sampling::meters(&crowd(system)?.processes()?, handles)?;
+    }
+    sampling::look(meters)
 }
 
 fn own_kib(pid: u32) -> Result<f64> {

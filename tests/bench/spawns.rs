@@ -11,7 +11,7 @@ use multimodule::config::{Document, RunningConfig};
 use multimodule::daemon::{program_text, write_running_conf};
 use multimodule::message::Message;
 use multimodule::name::{QueueName, TaskName};
-use multimodule::process::{Argument, KeeperOrder, Spawner, make_state_dir};
+use multimodule::process::{Argument, Caps, KeeperOrder, Spawner, make_state_dir};
 use multimodule::restart::{Backoff, Budget, Policy, When};
 use multimodule::sdk::{Result, fields};
 use multimodule::transit::{Bell, Outgoing, Reader, Transit};
@@ -66,6 +66,7 @@ fn order(system: &System, name: TaskName) -> Result<KeeperOrder> {
         directory: Argument::new(system.path())?,
         restart: Policy::new(When::Never, Backoff { first_ms: 1, max_ms: 1 }, Budget { max: 1, within_ms: 1000 })?,
         program_text: program_text(),
+        caps: Caps::default(),
     })
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use multimodule::name::TaskName;
 use multimodule::process::{
-    Argument, EndRecord, HostFiles, HostRecord, KeeperOrder, Pidfd, ProcessIdentity, SpawnError, Spawner, end_host,
-    read_record,
+    Argument, Caps, EndRecord, HostFiles, HostRecord, KeeperOrder, Pidfd, ProcessIdentity, SpawnError, Spawner,
+    end_host, read_record,
 };
 use multimodule::restart::{Backoff, Budget, Policy, When};
 use nix::sys::signal::Signal;
@@ -65,6 +65,7 @@ impl World {
             directory: argument(self.path()),
             restart,
             program_text: "a shell".to_owned(),
+            caps: Caps::default(),
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender};
 use multimodule::name::TaskName;
-use multimodule::process::{Argument, ByteLock, HostLock, HostRecord, KeeperOrder, NONCE_VARIABLE, Spawner};
+use multimodule::process::{Argument, ByteLock, Caps, HostLock, HostRecord, KeeperOrder, NONCE_VARIABLE, Spawner};
 use multimodule::restart::Policy;
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +103,7 @@ impl World {
             directory: path(self.path().to_owned()),
             restart: Policy::default(),
             program_text: PROGRAM.to_owned(),
+            caps: Caps::default(),
         };
         let program = File::open(std::env::current_exe().expect("this program has a path")).expect("it is there");
         let mut spawner = Spawner::start(Path::new(env!("CARGO_BIN_EXE_multimodule"))).expect("a spawner");

@@ -127,6 +127,9 @@ impl Plan<'_> {
         if let Err(error) = std::env::set_current_dir(directory) {
             return format!("cannot run in {}: {error}", directory.display());
         }
+        if let Err(reason) = self.intent.caps.apply() {
+            return reason;
+        }
         if let Err(errno) = reset_signals() {
             return format!("cannot set signals back: {}", errno.desc());
         }
