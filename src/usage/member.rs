@@ -65,6 +65,8 @@ pub(super) enum Look {
 #[derive(Debug)]
 pub(super) struct Tools {
     pub(super) handles: Handles,
+    /// Room for nothing: for members that keep no file open.
+    pub(super) no_handles: Handles,
     pub(super) buffer: Vec<u8>,
 }
 
@@ -75,6 +77,7 @@ pub(super) struct Member {
     /// When it began; none until its first look.
     pub(super) start_ticks: Option<u64>,
     pub(super) depth: Depth,
+    keeps_files: bool,
     directory: Directory,
     stat: ProcFile,
     statm: ProcFile,
@@ -84,9 +87,20 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(pid: u32, start_ticks: Option<u64>, depth: Depth) -> Self {
+    /// One that is to be looked at; its files are kept open if `keeps_files`, as far as there is room.
+    pub(super) fn new(pid: u32, start_ticks: Option<u64>, depth: Depth, keeps_files: bool) -> Self {
         let [stat, statm, io] = ["stat", "statm", "io"].map(ProcFile::new);
-        Self { pid, start_ticks, depth, directory: Directory::new(pid), stat, statm, io, threads: Vec::new() }
+        Self {
+            pid,
+            start_ticks,
+            depth,
+            keeps_files,
+            directory: Directory::new(pid),
+            stat,
+            statm,
+            io,
+            threads: Vec::new(),
+        }
     }
 
     /// Looks at it, and adds its children to `children`.
@@ -100,7 +114,8 @@ impl Member {
     }
 
     fn try_look(&mut self, tools: &mut Tools, children: &mut Vec<u32>) -> io::Result<Option<Reading>> {
-        let Tools { handles, buffer } = tools;
+        let Tools { handles, no_handles, buffer } = tools;
+        let handles = if self.keeps_files { &*handles } else { &*no_handles };
         let directory = self.directory.open(handles)?;
         self.stat.read(&directory, handles, buffer, Extent::Line)?;
         let stat = parse::stat(buffer).ok_or_else(|| io::Error::other("a line of stat that is not known"))?;

@@ -22,6 +22,9 @@ use crate::process::ProcessRef;
 /// not looked at: a fork bomb trips by their number, and not by our time (some 50 ms for so many).
 pub const MAX_PROCESSES: usize = 2000;
 
+/// The first processes of a tree keep their files open; a tree of more is unusual, and takes no room from others.
+const KEPT_PROCESSES: usize = 16;
+
 /// What the root of a tree counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Root {
@@ -130,8 +133,8 @@ impl Meter {
     /// [`MeterError`]: there is no such process, or it cannot be looked at.
     pub fn open(root: ProcessRef, kind: Root, handles: &Handles) -> Result<Self, MeterError> {
         let depth = if kind == Root::Keeper { Depth::Heir } else { Depth::Whole };
-        let mut tools = Tools { handles: handles.clone(), buffer: Vec::new() };
-        let mut member = Member::new(root.pid, Some(root.start_ticks), depth);
+        let mut tools = Tools { handles: handles.clone(), no_handles: Handles::new(0), buffer: Vec::new() };
+        let mut member = Member::new(root.pid, Some(root.start_ticks), depth, true);
         match member.look(&mut tools, &mut Vec::new()) {
             Look::There(_) => {}
             Look::Gone => return Err(MeterError::Gone(root.pid)),
@@ -156,7 +159,7 @@ impl Meter {
     /// Counts this process too, and what is below it, wherever it hangs: a keeper's host, on a kernel that does not
     /// list children.
     pub fn include(&mut self, process: ProcessRef) {
-        let member = Member::new(process.pid, Some(process.start_ticks), Depth::Whole);
+        let member = Member::new(process.pid, Some(process.start_ticks), Depth::Whole, true);
         self.members.entry(process.pid).or_insert_with(|| Seen::new(member));
     }
 
@@ -208,7 +211,8 @@ impl Meter {
             sample.uncounted.insert(pid);
             return;
         }
-        let fresh = || Seen::new(Member::new(pid, None, Depth::Whole));
+        let keeps_files = self.members.len() < KEPT_PROCESSES;
+        let fresh = || Seen::new(Member::new(pid, None, Depth::Whole, keeps_files));
         let mut seen = self.members.remove(&pid).unwrap_or_else(fresh);
         seen.visited = true;
         match seen.member.look(&mut self.tools, children) {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Instant;
 
-use super::{Change, Duration, Handles, Meter, MeterError, ProcessRef, Root, Usage};
+use super::{Change, Duration, Handles, KEPT_PROCESSES, Meter, MeterError, ProcessRef, Root, Usage};
 use crate::process::start_ticks;
 use crate::usage::{counts_writes, parse};
 
@@ -212,11 +212,16 @@ fn what_is_left_out_is_not_counted_nor_what_is_below_it() {
 
 #[test]
 fn more_processes_than_are_looked_at_are_counted_all_the_same() {
-    let mut tree = Tree::new("exec 3<&0; for n in 1 2 3 4 5 6 7 8 9; do cat <&3 & done; echo ready; wait");
+    let mut tree =
+        Tree::new("exec 3<&0; for n in 1 2 3 4 5 6 7 8 9 a b c d e f g h i j; do cat <&3 & done; echo ready; wait");
     tree.said();
     let mut meter = tree.meter(Root::Counted);
     meter.max_processes = 4;
-    let usage = sample_until(&mut meter, |usage| usage.processes == 10);
+    let usage = sample_until(&mut meter, |usage| usage.processes == 20);
     assert!(usage.cut && usage.threads == 4, "{usage:?}");
     assert_eq!(meter.members.len(), 4);
+    let handles = Handles::new(1000);
+    let mut meter = Meter::open(tree.root(), Root::Counted, &handles).unwrap();
+    assert_eq!(sample_until(&mut meter, |usage| usage.processes == 20).threads, 20);
+    assert_eq!(handles.held(), KEPT_PROCESSES * 5, "a directory, three files and one thread's list for each");
 }

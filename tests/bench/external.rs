@@ -109,13 +109,11 @@ fn rows(only: &[String]) -> Result {
     row(&name, "ms", Better::Lower, 1.0, &|| adoption(&mut crowd.borrow_mut()), &|| 500.0);
     let name = "memory of a keeper alone (USS), against 256 KiB";
     row(name, "KiB", Better::Lower, 1.0, &|| keeper_kib(&mut crowd.borrow_mut()), &|| 256.0);
-    for (way, handles) in [("through open files", sampling::HANDLES), ("opening each file", 0)] {
-        let meters = RefCell::new(Vec::new());
-        let name =
-            format!("one look at the usage of {CROWD} external tasks {way}, processor time against 2 % of a core");
-        let ours = || sampling(&mut crowd.borrow_mut(), &mut meters.borrow_mut(), handles);
-        row(&name, "ms", Better::Lower, 1.0, &ours, &|| sampling::ALLOWED_MS);
-    }
+    let meters = RefCell::new(Vec::new());
+    let name = format!("one look at the usage of {CROWD} external tasks, processor time against 2 % of a core");
+    let ours = || sampling(&mut crowd.borrow_mut(), &mut meters.borrow_mut());
+    row(&name, "ms", Better::Lower, 1.0, &ours, &|| sampling::ALLOWED_MS);
+    drop(meters);
     drop(crowd);
     let name = "a pool of 2 workers, against one external task";
     if only.iter().all(|only| name.contains(only.as_str())) {
@@ -207,9 +205,9 @@ fn keeper_kib(system: &mut Option<System>) -> Result<f64> {
 }
 
 /// Milliseconds of processor time of one look at all.
-fn sampling(system: &mut Option<System>, meters: &mut Vec<Meter>, handles: usize) -> Result<f64> {
+fn sampling(system: &mut Option<System>, meters: &mut Vec<Meter>) -> Result<f64> {
     if meters.is_empty() {
-        *meters = sampling::meters(&crowd(system)?.processes()?, handles)?;
+        *meters = sampling::meters(&crowd(system)?.processes()?)?;
     }
     sampling::look(meters)
 }

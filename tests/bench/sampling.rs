@@ -7,14 +7,14 @@ use nix::time::{ClockId, clock_gettime};
 
 /// What is allowed: 2 % of one core, at one look a second, in milliseconds.
 pub(crate) const ALLOWED_MS: f64 = 20.0;
-/// As many as a daemon with so many tasks has; with 0 every file is opened for each look.
-pub(crate) const HANDLES: usize = 8000;
+/// Enough for all, 15 a task; where each file is opened for each look it costs two to three times as much.
+const HANDLES: usize = 8000;
 /// Looks in one measurement: the clock of the processor time is coarse where ticks are counted.
 const LOOKS: u32 = 10;
 
 /// One meter for each process on record.
-pub(crate) fn meters(processes: &[HostRecord], handles: usize) -> Result<Vec<Meter>> {
-    let handles = Handles::new(handles);
+pub(crate) fn meters(processes: &[HostRecord]) -> Result<Vec<Meter>> {
+    let handles = Handles::new(HANDLES);
     Ok(processes
         .iter()
         .map(|process| Meter::open(process.keeper, Root::Keeper, &handles))
