@@ -28,6 +28,10 @@ mod full_disk;
 mod handovers;
 #[path = "spec/harness.rs"]
 mod harness;
+#[path = "spec/hogs.rs"]
+mod hogs;
+#[path = "spec/limits.rs"]
+mod limits;
 #[path = "spec/lines.rs"]
 mod lines;
 #[path = "spec/logs.rs"]

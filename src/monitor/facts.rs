@@ -33,7 +33,7 @@ pub struct Tree {
     pub keeper: Option<ProcessRef>,
     /// Its host, if that lives.
     pub host: Option<ProcessRef>,
-    /// How many hosts of it were seen to begin.
+    /// How often it was started again without being asked for.
     pub starts: u64,
 }
 

@@ -14,7 +14,7 @@ pub struct Running {
     pub keeper: Option<ProcessRef>,
     /// Its host, if that lives.
     pub host: Option<ProcessRef>,
-    /// How many hosts of it this daemon has seen, adopted ones too.
+    /// How often its keeper was seen to start it again: nobody asked for that.
     pub starts: u64,
 }
 
@@ -23,14 +23,15 @@ pub struct Running {
 pub(super) struct AllRunning(Mutex<BTreeMap<TaskName, Running>>);
 
 impl AllRunning {
-    /// Notes what is seen of a process; `another` host than before is one that was started.
+    /// Notes what is seen of a process; `another` host than before, of the same keeper, was started again.
     pub(super) fn note(&self, process: &TaskName, sight: &Sight, another: bool) {
         let record = sight.record();
         let keeper = record.filter(|_| sight.keeper().is_some()).map(|record| record.keeper);
         let host = record.filter(|_| sight.host().is_some()).map(|record| record.host);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(process.clone()).or_default();
-        *known = Running { keeper, host, starts: known.starts + u64::from(another) };
+        let again = another && keeper.is_some() && keeper == known.keeper;
+        *known = Running { keeper, host, starts: known.starts + u64::from(again) };
     }
 
     /// Nobody watches it any more.

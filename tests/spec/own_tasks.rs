@@ -21,6 +21,7 @@ use multimodule::supervisor::{Launch, Program};
 use tokio::time::timeout;
 
 use crate::daemon::DaemonBuilder;
+use crate::hogs::{HOGS, hog};
 use crate::mill::Mill;
 use crate::rough_tasks::{Pulse, misbehave};
 use crate::world::World;
@@ -60,7 +61,10 @@ impl DaemonBuilder<'_> {
 #[test]
 fn this_program_can_be_a_daemon() {
     let Some(config) = std::env::var_os(CONFIG) else { return };
-    host_name().iter().for_each(|process| misbehave(process.as_str()));
+    host_name().iter().for_each(|process| {
+        misbehave(process.as_str());
+        hog(process.as_str());
+    });
     let channels = channel::install(Handling::parse("log:1,error:2,alert:2").unwrap(), 0).unwrap();
     let state_dir = std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into();
     let set_level = Arc::new(move |level| channels.set_level(level));
@@ -97,9 +101,9 @@ fn registry() -> Registry {
         .and_then(|tasks| tasks.with::<Echo>("Second"))
         .expect("names of their own");
     let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
-    let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"];
+    let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"].into_iter().chain(HOGS);
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
-    let names = counters.into_iter().map(str::to_owned).chain(numbered);
+    let names = counters.map(str::to_owned).chain(numbered);
     // The registry keeps names for the life of the program.
     names.fold(tasks, |tasks, name| tasks.with::<Counter>(name.leak()).expect("a name of its own"))
 }
