@@ -68,6 +68,8 @@ mod rough_tasks;
 mod shared_process;
 #[path = "spec/state.rs"]
 mod state;
+#[path = "spec/systemd.rs"]
+mod systemd;
 #[path = "spec/transit.rs"]
 mod transit;
 #[path = "spec/tutorial.rs"]

@@ -10,6 +10,7 @@ use super::assembly::{Assembly, Surroundings};
 use super::config_file::ConfigFile;
 use super::disk::Disk;
 use super::error::DaemonError;
+use super::service::Service;
 use super::start::DaemonOptions;
 use crate::channel::QueueLine;
 use crate::config::{Config, Document, Overlay, Plan};
@@ -60,6 +61,7 @@ pub(super) struct Daemon {
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
     disk: Disk,
+    pub(super) service: Service,
 }
 
 impl Daemon {
@@ -71,7 +73,7 @@ impl Daemon {
         options: DaemonOptions,
         file: Option<ConfigFile>,
     ) -> Self {
-        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, .. } = options;
+        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, service_manager, .. } = options;
         Self {
             node,
             supervisor,
@@ -94,6 +96,7 @@ impl Daemon {
             owed: None,
             missing: BTreeMap::new(),
             disk: Disk::default(),
+            service: Service::of(service_manager),
         }
     }
 
@@ -189,7 +192,7 @@ impl Daemon {
                 tracing::error!(task = task.as_str(), "{reason}; the others run");
             }
         }
-        self.put_in_place(&assembly, overlay.effective()).await?;
+        self.put_in_place_aloud(&assembly, overlay.effective()).await?;
         self.missing = assembly.missing;
         let plan = Plan::between(&self.config, &assembly.config);
         (self.config, self.overlay, self.document) = (assembly.config, overlay, document);

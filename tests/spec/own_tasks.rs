@@ -14,6 +14,7 @@ use multimodule::channel::{self, Handling};
 use multimodule::daemon::{self, DaemonOptions};
 use multimodule::host::{self, HostOptions};
 use multimodule::name::{QueueName, TaskName};
+use multimodule::process::ServiceManager;
 use multimodule::runtime::Registry;
 use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, View, fields};
 use multimodule::supervisor::{Launch, Program};
@@ -80,6 +81,7 @@ fn this_program_can_be_a_daemon() {
             level: 0,
             set_level,
             lines: None,
+            service_manager: ServiceManager::default(),
         };
         daemon::run(options, tasks)
     };

@@ -1,0 +1,60 @@
+//! The daemon as a service: what its manager hears of it.
+//!
+//! `Ready` after the first config, `Reloading` and `Ready` around each later one, `Stopping` at the end; the watchdog
+//! is fed by the event loop alone (see `events`), so that a loop that is stuck is noticed.
+
+use super::assembly::Assembly;
+use super::error::DaemonError;
+use super::reload::Daemon;
+use crate::process::{Notice, ServiceManager};
+use crate::value::Map;
+
+/// The manager, and what it has heard.
+#[derive(Debug, Default)]
+pub(super) struct Service {
+    manager: ServiceManager,
+    is_ready: bool,
+    /// The last failure was told; the next is told only after a success.
+    told: bool,
+}
+
+impl Service {
+    pub(super) fn of(manager: ServiceManager) -> Self {
+        Self { manager, ..Self::default() }
+    }
+
+    fn tell(&mut self, notice: &Notice) {
+        let outcome = self.manager.tell(notice);
+        match &outcome {
+            Err(error) if !self.told => tracing::error!("the service manager does not hear this daemon: {error}"),
+            _ => {}
+        }
+        self.told = outcome.is_err();
+    }
+}
+
+impl Daemon {
+    /// Tells the service manager something, if there is one.
+    pub(super) fn notify(&mut self, notice: &Notice) {
+        self.service.tell(notice);
+    }
+
+    /// The daemon works, by the config that holds.
+    pub(super) fn notify_ready(&mut self) {
+        self.service.is_ready = true;
+        let (tasks, processes) = (self.placement.by_task.len(), self.placement.processes.len());
+        self.notify(&Notice::Ready(format!("runs {tasks} tasks, and {processes} processes for external ones")));
+    }
+
+    /// [`Daemon::put_in_place`], heard by the service manager.
+    pub(super) async fn put_in_place_aloud(&mut self, assembly: &Assembly, effective: Map) -> Result<(), DaemonError> {
+        if !self.service.is_ready {
+            return self.put_in_place(assembly, effective).await;
+        }
+        self.notify(&Notice::Reloading);
+        let outcome = self.put_in_place(assembly, effective).await;
+        // Also where it failed: what runs goes on.
+        self.notify_ready();
+        outcome
+    }
+}
