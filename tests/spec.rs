@@ -64,6 +64,8 @@ mod restarts;
 mod rough_programs;
 #[path = "spec/rough_tasks.rs"]
 mod rough_tasks;
+#[path = "spec/secrets.rs"]
+mod secrets;
 #[path = "spec/shared_process.rs"]
 mod shared_process;
 #[path = "spec/state.rs"]

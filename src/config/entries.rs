@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::framework::{Framework, FrameworkKey, is_framework_key};
 use super::path::{PathFault, Step, ValuePath};
-use super::suggest;
+use super::{secret, suggest};
 use crate::name::TaskName;
 use crate::value::{Map, Value};
 
@@ -47,6 +47,7 @@ impl Config {
         let mut faults = Vec::new();
         for (name, value) in root.iter() {
             not_finite(value, &ValuePath::default().key(name), &mut faults);
+            secret::check_entry(name, value, &mut faults);
             match name {
                 ROUTER => config.router = value.clone(),
                 DAEMON => check_daemon(value, &mut faults),

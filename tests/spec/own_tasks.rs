@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use crate::daemon::DaemonBuilder;
 use crate::mill::Mill;
 use crate::rough_tasks::{Pulse, misbehave};
+use crate::secrets::Teller;
 use crate::world::World;
 
 /// Names the config; where it is not set, this program is no daemon.
@@ -98,6 +99,7 @@ fn registry() -> Registry {
         .with::<Echo>("Echo")
         .and_then(|tasks| tasks.with::<Echo>("Second"))
         .expect("names of their own");
+    let tasks = tasks.with::<Teller>("Teller").expect("a name of its own");
     let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
     let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"];
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
