@@ -16,6 +16,7 @@ use crate::channel::QueueLine;
 use crate::config::{Config, Document, Overlay, Plan};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
+use crate::secret::keep_those_of;
 use crate::supervisor::Supervisor;
 use crate::task::Placement;
 use crate::transit::Transit;
@@ -192,6 +193,7 @@ impl Daemon {
                 tracing::error!(task = task.as_str(), "{reason}; the others run");
             }
         }
+        assembly.wanted.values().for_each(|task| keep_those_of(&task.own));
         self.put_in_place_aloud(&assembly, overlay.effective()).await?;
         self.missing = assembly.missing;
         let plan = Plan::between(&self.config, &assembly.config);

@@ -79,7 +79,10 @@ impl<T: Task> Actor<T> {
                 }
                 Work::Configure(own) => match self.cell.configure(&own) {
                     Ok(()) => Box::pin(self.start()).await,
-                    Err(faults) => self.shell.error(&cell::text_of(&faults)),
+                    Err(faults) => {
+                        let faults = cell::text_of(&faults);
+                        self.shell.error(&format!("the changed config is refused, what ran goes on: {faults}"));
+                    }
                 },
                 Work::Stop => {
                     if !self.shell.is_copy() {

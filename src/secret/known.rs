@@ -40,6 +40,20 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
     KNOWN.read().unwrap_or_else(PoisonError::into_inner).redacted(text)
 }
 
+/// The same for bytes, most of which are text.
+#[must_use]
+pub fn redacted_bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if !IS_ANY.load(Ordering::Acquire) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut shown = Vec::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        shown.extend_from_slice(redacted(chunk.valid()).as_bytes());
+        shown.extend_from_slice(chunk.invalid());
+    }
+    Cow::Owned(shown)
+}
+
 /// Keeps a secret in mind; false when there are too many, and nothing was kept.
 #[must_use]
 pub(super) fn keep(secret: &str) -> bool {
@@ -126,6 +140,12 @@ mod tests {
         let key = "-----BEGIN-----\n0123456789\n}\n";
         check(&[key], "0123456789", "***");
         check(&[key], "}", "}");
+    }
+
+    #[test]
+    fn a_secret_among_bytes_that_are_no_text_is_found() {
+        assert!(keep("a secret among bytes"));
+        assert_eq!(&*redacted_bytes(b"\xff<a secret among bytes>\xfe\n"), b"\xff<***>\xfe\n");
     }
 
     #[test]

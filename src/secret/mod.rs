@@ -11,6 +11,6 @@ mod known;
 mod read;
 mod resolve;
 
-pub use known::redacted;
+pub use known::{redacted, redacted_bytes};
 pub use read::{MAX_SECRET_BYTES, SecretError};
-pub use resolve::resolved;
+pub use resolve::{keep_those_of, resolved};

@@ -20,6 +20,12 @@ pub fn resolved(own: &Map) -> Result<Cow<'_, Map>, Vec<PathFault>> {
     if faults.is_empty() { Ok(Cow::Owned(whole)) } else { Err(faults) }
 }
 
+/// Keeps the secrets to which `own` refers out of what this process says, also if the task runs in another one: what
+/// that one prints may be shown here. What cannot be read is that process's to tell.
+pub fn keep_those_of(own: &Map) {
+    drop(resolved(own));
+}
+
 fn has_reference(value: &Value) -> bool {
     match value {
         Value::Text(text) => !matches!(SecretReference::parse(text), Ok(None)),

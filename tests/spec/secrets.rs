@@ -48,6 +48,10 @@ impl Task for Teller {
         match message.get("do").and_then(View::as_text) {
             Some("fail") => Err(format!("refused: <{}>", ctx.config.file).into()),
             Some("panic") => panic!("it was <{}>", ctx.config.file),
+            Some("print") => {
+                println!("Teller: prints <{}>", ctx.config.file);
+                Ok(())
+            }
             _ => {
                 ctx.alert(format!("told <{}>", ctx.config.file));
                 Ok(())
@@ -161,13 +165,23 @@ fn a_secret_that_others_may_read_holds_up_its_task_alone_until_somebody_does_as_
 }
 
 #[test]
+fn what_an_external_task_prints_past_its_log_is_shown_with_stars_by_the_daemon() {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller("").start();
+    daemon.wait_for("Teller: they are", SOON);
+    world.send("{do => 'print'}", "Teller");
+    daemon.wait_for("Teller: prints <***>", SOON);
+}
+
+#[test]
 fn a_changed_config_whose_secret_cannot_be_read_is_told_and_what_ran_goes_on() {
     let world = World::new();
     world.write_secrets(0o600);
     let daemon = world.teller("").start();
     daemon.wait_for("Teller: they are", SOON);
     world.write_config("{ Teller => { file => 'secret://env/NO_SUCH_SECRET' }, Echo => {} }");
-    daemon.wait_for("secret://env/NO_SUCH_SECRET: the environment has no NO_SUCH_SECRET", SOON);
+    daemon.wait_for("what ran goes on: file: secret://env/NO_SUCH_SECRET: the environment has no NO_SUCH_SECRET", SOON);
     world.send("{do => 'tell'}", "Teller");
     daemon.wait_for("told <***>", SOON);
 }

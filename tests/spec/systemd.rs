@@ -76,7 +76,9 @@ fn systemd_takes_the_unit() {
         return say("there is no systemd-analyze, so the unit was not verified; tests/run gets it");
     };
     let told = String::from_utf8_lossy(&output.stderr);
-    let ours: Vec<_> = told.lines().filter(|line| line.contains("multimodule")).collect();
+    // Systemd before version 254 does not know that one, and the unit says what to do there.
+    let is_fault = |line: &&str| line.contains("multimodule") && !line.contains("'DelegateSubgroup'");
+    let ours: Vec<_> = told.lines().filter(is_fault).collect();
     assert!(output.status.success() && ours.is_empty(), "{told}");
     say("systemd-analyze verify has taken the unit");
 }
