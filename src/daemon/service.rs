@@ -5,6 +5,7 @@
 
 use super::assembly::Assembly;
 use super::error::DaemonError;
+use super::places::workers;
 use super::reload::Daemon;
 use crate::process::{Notice, ServiceManager};
 use crate::value::Map;
@@ -42,8 +43,10 @@ impl Daemon {
     /// The daemon works, by the config that holds.
     pub(super) fn notify_ready(&mut self) {
         self.service.is_ready = true;
-        let (tasks, processes) = (self.placement.by_task.len(), self.placement.processes.len());
-        self.notify(&Notice::Ready(format!("runs {tasks} tasks, and {processes} processes for external ones")));
+        let placement = &self.placement;
+        let workers: usize = placement.by_task.keys().map(|task| workers(placement, task).len()).sum();
+        let (tasks, processes) = (placement.by_task.len(), placement.processes.len() + workers);
+        self.notify(&Notice::Ready(format!("tasks: {tasks}, processes beside the daemon: {processes}")));
     }
 
     /// [`Daemon::put_in_place`], heard by the service manager.

@@ -89,7 +89,7 @@ fn a_service_says_that_it_works_reloads_lives_and_ends_and_leaves_its_external_t
     let manager = StandIn::new(&world);
     let daemon = service(&world, 200_000);
     let ready = manager.heard_until("READY=1").pop().unwrap();
-    assert_eq!(ready, "READY=1\nSTATUS=runs 2 tasks, and 1 processes for external ones");
+    assert_eq!(ready, "READY=1\nSTATUS=tasks: 2, processes beside the daemon: 1");
     let record = world.process("Example1");
     for _ in 0..3 {
         manager.heard_until("WATCHDOG=1");
