@@ -37,6 +37,7 @@ pub mod channel;
 pub mod link;
 pub mod mailbox;
 pub mod process;
+pub mod secret;
 pub mod store;
 pub mod transit;
 pub mod usage;

@@ -68,10 +68,14 @@ mod restarts;
 mod rough_programs;
 #[path = "spec/rough_tasks.rs"]
 mod rough_tasks;
+#[path = "spec/secrets.rs"]
+mod secrets;
 #[path = "spec/shared_process.rs"]
 mod shared_process;
 #[path = "spec/state.rs"]
 mod state;
+#[path = "spec/systemd.rs"]
+mod systemd;
 #[path = "spec/transit.rs"]
 mod transit;
 #[path = "spec/tutorial.rs"]

@@ -1,5 +1,6 @@
 //! The layer of `tracing` that makes lines of events.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use super::line::{Level, Line};
 use super::outlet::Outlet;
+use crate::secret::redacted;
 
 /// Makes a line of each event and writes it.
 pub(super) struct ChannelLayer {
@@ -30,6 +32,10 @@ impl<S: Subscriber> Layer<S> for ChannelLayer {
         let level = Level::of(*event.metadata().level());
         let channel = said.channel.unwrap_or_else(|| level.channel().to_owned());
         let text = said.text + &said.others;
+        let text = match redacted(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(redacted) => redacted,
+        };
         let (time, pid) = (Timestamp::now(), self.pid);
         self.outlet.write(&Line { time, pid, channel, level, task: said.task, text });
     }

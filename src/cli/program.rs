@@ -19,7 +19,7 @@ use crate::channel;
 use crate::daemon::{self, DaemonError, DaemonOptions};
 use crate::host::{self, HostOptions};
 use crate::name::TaskName;
-use crate::process;
+use crate::process::{self, ServiceManager};
 use crate::runtime::{Registry, RegistryError};
 use crate::supervisor::{Launch, Program};
 
@@ -39,8 +39,12 @@ pub fn multimodule_main(registry: fn() -> Result<Registry, RegistryError>) -> Ex
         // Nobody is reaped then, and everything else works.
         Err(error) => eprintln!("multimodule: as process 1 it does not reap what others leave: {error}"),
     }
+    let service_manager = ServiceManager::take().unwrap_or_else(|error| {
+        eprintln!("multimodule: the service manager is told nothing: {error}");
+        ServiceManager::default()
+    });
     let exit = match parse(std::env::args_os()) {
-        Ok(options) => match run(options, registry) {
+        Ok(options) => match run(options, service_manager, registry) {
             Ok(()) => Exit::Ok,
             Err(failure) => failure.report("multimodule"),
         },
@@ -49,7 +53,11 @@ pub fn multimodule_main(registry: fn() -> Result<Registry, RegistryError>) -> Ex
     exit.into()
 }
 
-fn run(options: Options, registry: fn() -> Result<Registry, RegistryError>) -> Result<(), Failure> {
+fn run(
+    options: Options,
+    service_manager: ServiceManager,
+    registry: fn() -> Result<Registry, RegistryError>,
+) -> Result<(), Failure> {
     let launch = launch(&options)?;
     let channels = channel::install(options.out_of_band, options.debug)?;
     let lines = channels.take_queue_lines();
@@ -70,6 +78,7 @@ fn run(options: Options, registry: fn() -> Result<Registry, RegistryError>) -> R
         level: options.debug,
         set_level,
         lines,
+        service_manager,
     };
     daemon::run(daemon_options, registry).map_err(failure)
 }

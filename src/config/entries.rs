@@ -6,7 +6,7 @@ use super::framework::{Framework, FrameworkKey, is_framework_key};
 use super::monitoring;
 use super::notes::Notes;
 use super::path::{PathFault, Step, ValuePath};
-use super::suggest;
+use super::{secret, suggest};
 use crate::limits::Overrides;
 use crate::name::TaskName;
 use crate::value::{Map, Value};
@@ -53,6 +53,7 @@ impl Config {
         for (name, value) in root.iter() {
             let path = || ValuePath::default().key(name);
             not_finite(value, &path(), &mut faults);
+            secret::check_entry(name, value, &mut faults);
             match name {
                 ROUTER => config.router = value.clone(),
                 DAEMON => config.monitoring = monitoring::read(value, &mut Notes::new(path(), &mut faults)),

@@ -34,6 +34,7 @@ mod restart;
 mod ron_form;
 mod running;
 mod scan;
+mod secret;
 mod suggest;
 mod typed;
 
@@ -56,5 +57,6 @@ pub use pool::{Balance, MAX_WORKERS, Workers};
 pub use queue_settings::{Fsync, Overflow, QueueSettings};
 pub use restart::{RestartSettings, RestartWhen};
 pub use running::{RunningConfig, RunningFault};
+pub use secret::{SecretFault, SecretReference};
 pub use suggest::{advice, did_you_mean};
 pub use typed::{colliding_fields, typed};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::control::{Command, Control};
 use super::error::DaemonError;
@@ -12,7 +13,11 @@ use super::start::Lines;
 use crate::channel::QueueLine;
 use crate::monitor::Report;
 use crate::name::TaskName;
+use crate::process::Notice;
 use crate::runtime::{ControlInbox, ControlMessage};
+
+/// No watchdog is fed more often: that would be all that a daemon does.
+const SHORTEST_FEED: Duration = Duration::from_millis(10);
 
 /// Where events come from.
 pub(super) struct Events {
@@ -24,6 +29,8 @@ pub(super) struct Events {
     /// Processes of which something is new.
     pub(super) news: Option<mpsc::Receiver<TaskName>>,
     pub(super) reports: Option<mpsc::Receiver<Report>>,
+    /// When the service manager's watchdog wants to hear of this loop, if it does.
+    feed: Option<Interval>,
 }
 
 enum Event {
@@ -33,6 +40,8 @@ enum Event {
     Look,
     /// A second has passed.
     Second,
+    /// The watchdog is to hear that this loop turns.
+    Feed,
     Line(QueueLine),
     /// A process was seen to have begun or ended.
     News(TaskName),
@@ -50,18 +59,32 @@ impl Events {
     pub(super) fn new() -> Result<Self, DaemonError> {
         let catch = |kind| signal(kind).map_err(|source| DaemonError::Kernel { what: "catching signals", source });
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None, news: None, reports: None })
+        Ok(Self {
+            interrupt,
+            terminate,
+            inbox: None,
+            changed: None,
+            lines: None,
+            news: None,
+            reports: None,
+            feed: None,
+        })
+    }
+
+    /// Feeds a watchdog that bites after `timeout`: twice in that time, and from this loop alone.
+    pub(super) fn feed_each(&mut self, timeout: Option<Duration>) {
+        self.feed = timeout.map(|timeout| every((timeout / 2).max(SHORTEST_FEED)));
     }
 
     /// Runs the daemon until something ends it.
     pub(super) async fn run(&mut self, daemon: &mut Daemon) -> Ending {
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut second = every(Duration::from_secs(1));
         loop {
             let event = tokio::select! {
                 biased;
                 _ = self.interrupt.recv() => Event::Signal("SIGINT", Externals::End),
                 _ = self.terminate.recv() => Event::Signal("SIGTERM", Externals::Stay),
+                () = next_feed(&mut self.feed) => Event::Feed,
                 message = next_message(&mut self.inbox) => Event::Control(message),
                 () = next_change(&mut self.changed) => Event::Look,
                 line = next_line(&mut self.lines) => Event::Line(line),
@@ -87,6 +110,7 @@ impl Events {
 async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
     match event {
         Event::Signal(name, externals) => return Some(Ending::Signal(name, externals)),
+        Event::Feed => daemon.notify(&Notice::Watchdog),
         Event::Look => daemon.look().await,
         Event::Second => {
             daemon.look().await;
@@ -124,6 +148,20 @@ async fn obey(control: Control, daemon: &mut Daemon) -> Option<Ending> {
         }
     }
     ending
+}
+
+/// A tick that comes late is not made up for.
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn next_feed(feed: &mut Option<Interval>) {
+    match feed {
+        Some(feed) => drop(feed.tick().await),
+        None => std::future::pending().await,
+    }
 }
 
 async fn next_message(inbox: &mut Option<ControlInbox>) -> ControlMessage {

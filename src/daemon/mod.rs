@@ -24,6 +24,7 @@ mod program;
 mod reload;
 mod renewal;
 mod running_conf;
+mod service;
 mod share;
 mod start;
 mod watching;

@@ -41,7 +41,7 @@ impl Daemon {
         let tasks = processes.iter().flat_map(|process| self.placement.tasks_of(process));
         // A pool is read as long as one of its workers runs.
         let parked = tasks.filter(|task| workers(&self.placement, task).iter().all(|one| processes.contains(one)));
-        let stopped = self.stopped.iter().cloned();
+        let stopped = self.watching.stopped.iter().cloned();
         parked.chain(stopped).filter(|task| !self.blocks(task)).chain(self.gone.iter().cloned()).collect()
     }
 

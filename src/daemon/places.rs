@@ -41,7 +41,7 @@ impl Daemon {
         }
         self.bound_queues(assembly);
         let here = assembly.placement.by_task.iter().filter(|(_, placed)| placed.place == Place::Daemon);
-        self.stopped = here.map(|(name, _)| name).filter(|name| self.has_failsafe(name)).cloned().collect();
+        self.watching.stopped = here.map(|(name, _)| name).filter(|name| self.has_failsafe(name)).cloned().collect();
         self.spread(assembly, &effective, BTreeSet::new()).await?;
         let left = self.left_by_workers(&assembly.placement);
         self.node.dissolve_pools(left.into_iter());
@@ -77,7 +77,7 @@ impl Daemon {
     ) -> Result<(), DaemonError> {
         let is_away = !nowhere.is_empty();
         // Who waits for a person runs as little as who is on its way.
-        let nowhere: BTreeSet<_> = nowhere.into_iter().chain(self.stopped.iter().cloned()).collect();
+        let nowhere: BTreeSet<_> = nowhere.into_iter().chain(self.watching.stopped.iter().cloned()).collect();
         let share = assembly.share(Process::Daemon, &nowhere);
         let next = self.prepare(effective, nowhere)?;
         // It was compiled without faults before.

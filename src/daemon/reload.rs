@@ -10,14 +10,15 @@ use super::assembly::{Assembly, Surroundings};
 use super::config_file::ConfigFile;
 use super::disk::Disk;
 use super::error::DaemonError;
-use super::share::cpus;
+use super::service::Service;
 use super::start::DaemonOptions;
+use super::watching::Watching;
 use crate::channel::QueueLine;
 use crate::config::{Config, Document, Overlay, Plan};
-use crate::limits::Thresholds;
 use crate::monitor::Monitor;
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
+use crate::secret::keep_those_of;
 use crate::supervisor::Supervisor;
 use crate::task::Placement;
 use crate::transit::Transit;
@@ -63,17 +64,8 @@ pub(super) struct Daemon {
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
     disk: Disk,
-    pub(super) monitor: Monitor,
-    /// The levels that hold now.
-    pub(super) thresholds: Arc<Thresholds>,
-    /// Tasks of this process that broke a limit and wait for a person.
-    pub(super) stopped: BTreeSet<TaskName>,
-    /// Those that a person has cleared since the monitor was told.
-    pub(super) cleared: BTreeSet<TaskName>,
-    /// Processes that waited for a person when it was last looked.
-    pub(super) was_parked: BTreeSet<TaskName>,
-    /// The next queue to be looked at, by its task's place among all.
-    pub(super) next_queue: usize,
+    pub(super) watching: Watching,
+    pub(super) service: Service,
 }
 
 impl Daemon {
@@ -86,7 +78,7 @@ impl Daemon {
         file: Option<ConfigFile>,
         monitor: Monitor,
     ) -> Self {
-        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, .. } = options;
+        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, service_manager, .. } = options;
         Self {
             node,
             supervisor,
@@ -109,12 +101,8 @@ impl Daemon {
             owed: None,
             missing: BTreeMap::new(),
             disk: Disk::default(),
-            monitor,
-            thresholds: Arc::new(Thresholds::defaults(cpus())),
-            stopped: BTreeSet::new(),
-            cleared: BTreeSet::new(),
-            was_parked: BTreeSet::new(),
-            next_queue: 0,
+            watching: Watching::by(monitor),
+            service: Service::of(service_manager),
         }
     }
 
@@ -221,8 +209,9 @@ impl Daemon {
                 tracing::error!(task = task.as_str(), "{reason}; the others run");
             }
         }
-        self.thresholds = Arc::new(Thresholds::new(cpus(), &assembly.config.monitoring));
-        self.put_in_place(&assembly, overlay.effective()).await?;
+        self.watching.hold_to(&assembly.config.monitoring);
+        assembly.wanted.values().for_each(|task| keep_those_of(&task.own));
+        self.put_in_place_aloud(&assembly, overlay.effective()).await?;
         self.missing = assembly.missing;
         let plan = Plan::between(&self.config, &assembly.config);
         (self.config, self.overlay, self.document) = (assembly.config, overlay, document);

@@ -15,7 +15,7 @@ use crate::channel::QueueLine;
 use crate::config::MAIN;
 use crate::monitor::Monitor;
 use crate::name::{QueueName, TaskName};
-use crate::process::InstanceLock;
+use crate::process::{InstanceLock, Notice, ServiceManager};
 use crate::runtime::{Node, NodeOptions, Registry};
 use crate::supervisor::{Launch, Supervisor};
 use crate::transit::{self, Transit};
@@ -49,6 +49,8 @@ pub struct DaemonOptions {
     pub set_level: Arc<dyn Fn(u32) + Send + Sync>,
     /// Lines that channels send to queues.
     pub lines: Option<Lines>,
+    /// Who started the daemon as a service, if somebody did.
+    pub service_manager: ServiceManager,
 }
 
 /// Runs a daemon with these tasks until it is told to end. Returns when everything is saved.
@@ -83,6 +85,7 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
     events.reports = Some(rx);
     events.changed = config_file.as_mut().map(ConfigFile::watch);
     events.lines = options.lines.take();
+    events.feed_each(options.service_manager.watchdog());
     let (node, inbox) = Node::start(node_options).await?;
     events.inbox = inbox;
     let mut daemon = Daemon::new(node, supervisor, registry, transit, options, config_file, monitor);
@@ -90,12 +93,14 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
         daemon.stop(PATIENCE, Externals::Stay).await;
         return Err(faults);
     }
+    daemon.notify_ready();
     let ending = events.run(&mut daemon).await;
     finish(ending, daemon, events).await
 }
 
 /// Ends in order; a second signal ends at once.
-async fn finish(ending: Ending, daemon: Daemon, mut events: Events) -> Result<(), DaemonError> {
+async fn finish(ending: Ending, mut daemon: Daemon, mut events: Events) -> Result<(), DaemonError> {
+    daemon.notify(&Notice::Stopping);
     let externals = match ending {
         Ending::Signal(name, externals) => {
             eprintln!("caught {name}. starting orderly exit");

@@ -5,18 +5,57 @@
 //! waits, as it does for a task that moves. Both run again when a person removes `NAME.failsafe`, and what was read
 //! before does not count then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::reload::Daemon;
-use crate::limits::{Alert, Subject, Trip, Verdict};
-use crate::monitor::{Counts, Facts, Report, Tree};
+use super::share::cpus;
+use crate::limits::{Alert, Overrides, Subject, Thresholds, Trip, Verdict};
+use crate::monitor::{Counts, Facts, Monitor, Report, Tree};
 use crate::name::TaskName;
 use crate::process::{Evidence, Failsafe, HostFiles};
 use crate::task::Place;
 
 /// So many queues are looked at in a second: each costs up to some 30 µs where nobody here has it open.
 const QUEUES_A_SECOND: usize = 500;
+
+/// What is kept for that from second to second.
+pub(super) struct Watching {
+    monitor: Monitor,
+    /// The levels that hold now.
+    thresholds: Arc<Thresholds>,
+    /// Tasks of this process that broke a limit and wait for a person.
+    pub(super) stopped: BTreeSet<TaskName>,
+    /// Those that a person has cleared since the monitor was told.
+    cleared: BTreeSet<TaskName>,
+    /// Processes that waited for a person when it was last looked.
+    was_parked: BTreeSet<TaskName>,
+    /// The next queue to be looked at, by its task's place among all.
+    next_queue: usize,
+    /// What was measured last.
+    pub(super) last: Report,
+}
+
+impl Watching {
+    /// With the levels that hold where nobody says otherwise.
+    pub(super) fn by(monitor: Monitor) -> Self {
+        Self {
+            monitor,
+            thresholds: Arc::new(Thresholds::defaults(cpus())),
+            stopped: BTreeSet::new(),
+            cleared: BTreeSet::new(),
+            was_parked: BTreeSet::new(),
+            next_queue: 0,
+            last: Report::default(),
+        }
+    }
+
+    /// The config says other levels.
+    pub(super) fn hold_to(&mut self, overrides: &Overrides) {
+        self.thresholds = Arc::new(Thresholds::new(cpus(), overrides));
+    }
+}
 
 impl Daemon {
     /// Has what runs now measured and judged.
@@ -31,35 +70,37 @@ impl Daemon {
             let crate::runtime::Counts { handled, failed, emitted, busy } = counts;
             (name, Counts { handled, failed, emitted, busy })
         });
-        let mut forget = std::mem::take(&mut self.cleared);
-        forget.extend(self.was_parked.difference(&parked).cloned());
+        let mut forget = std::mem::take(&mut self.watching.cleared);
+        forget.extend(self.watching.was_parked.difference(&parked).cloned());
         let facts = Facts {
-            thresholds: self.thresholds.clone(),
+            thresholds: self.watching.thresholds.clone(),
             trees: trees.collect(),
             tasks: tasks.collect(),
             queues: self.fullness(),
             forget,
             own_files: own_files(&[self.transit.root(), &self.state_dir]),
         };
-        self.was_parked = parked;
-        self.monitor.look(facts);
+        self.watching.was_parked = parked;
+        self.watching.monitor.look(facts);
     }
 
     /// How full the queues of some tasks are; of the next ones a second later.
-    fn fullness(&mut self) -> std::collections::BTreeMap<TaskName, f64> {
+    fn fullness(&mut self) -> BTreeMap<TaskName, f64> {
         let count = self.placement.by_task.len();
-        let from = if self.next_queue < count { self.next_queue } else { 0 };
-        self.next_queue = from + QUEUES_A_SECOND;
+        let from = if self.watching.next_queue < count { self.watching.next_queue } else { 0 };
+        self.watching.next_queue = from + QUEUES_A_SECOND;
         let tasks = self.placement.by_task.keys().skip(from).take(QUEUES_A_SECOND);
         tasks.filter_map(|task| Some((task.clone(), self.transit.fullness(&task.queue()).ok()??))).collect()
     }
 
     /// Acts on what the monitor found.
-    pub(super) async fn heed(&mut self, report: Report) {
+    pub(super) async fn heed(&mut self, mut report: Report) {
         for complaint in &report.complaints {
             tracing::info!("{complaint}");
         }
-        for (name, subject, verdict) in report.verdicts {
+        let verdicts = std::mem::take(&mut report.verdicts);
+        self.watching.last = report;
+        for (name, subject, verdict) in verdicts {
             match verdict {
                 Verdict::Alert(alert) => tell(&name, &alert),
                 Verdict::Failsafe(trip) => self.failsafe(&name, subject, &trip).await,
@@ -88,7 +129,7 @@ impl Daemon {
     /// Takes a task out of the daemon.
     async fn stop_within(&mut self, name: &TaskName, evidence: Evidence) {
         let is_here = self.placement.by_task.get(name).is_some_and(|placed| placed.place == Place::Daemon);
-        if !is_here || !self.stopped.insert(name.clone()) {
+        if !is_here || !self.watching.stopped.insert(name.clone()) {
             return;
         }
         tracing::error!(task = name.as_str(), "{name}: failsafe: {}", evidence.reason);
@@ -103,15 +144,16 @@ impl Daemon {
 
     /// Looks whether a person has cleared what stops a task of this process.
     pub(super) async fn look_at_stopped(&mut self) {
-        let cleared: BTreeSet<_> = self.stopped.iter().filter(|name| !self.has_failsafe(name)).cloned().collect();
+        let cleared: BTreeSet<_> =
+            self.watching.stopped.iter().filter(|name| !self.has_failsafe(name)).cloned().collect();
         if cleared.is_empty() {
             return;
         }
         for name in &cleared {
             tracing::info!(task = name.as_str(), "{name}: its failsafe is cleared, it runs again");
-            self.stopped.remove(name);
+            self.watching.stopped.remove(name);
         }
-        self.cleared.extend(cleared);
+        self.watching.cleared.extend(cleared);
         self.apply_again().await;
     }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::cell::{self, Cell};
 use super::delivery::Origin;
 use super::guard::guarded;
+use super::secrets::config_of;
 use super::shell::Shell;
 use super::watch::Turn;
 use super::work::{Ended, Input, Work};
@@ -24,9 +25,12 @@ pub(super) type Outcome = std::result::Result<Result, String>;
 /// Runs a task until it is told to end.
 pub(super) async fn run<T: Task>(mut shell: Box<Shell>) -> Ended {
     let first = |own: &Map| {
-        let config = crate::config::typed::<T::Config>(own).map_err(|faults| cell::text_of(&faults))?;
+        let config = config_of::<T>(own).map_err(|faults| cell::text_of(&faults))?;
         cell::encode::<T>(&T::initial_state(&config))
     };
+    if let Err(ended) = Box::pin(shell.wait_for_secrets()).await {
+        return ended;
+    }
     // What happens once or seldom is boxed: ten thousand idle actors hold room only for what they do most.
     let state = match Box::pin(shell.open(&first)).await {
         Ok(state) => state,
@@ -75,7 +79,10 @@ impl<T: Task> Actor<T> {
                 }
                 Work::Configure(own) => match self.cell.configure(&own) {
                     Ok(()) => Box::pin(self.start()).await,
-                    Err(faults) => self.shell.error(&cell::text_of(&faults)),
+                    Err(faults) => {
+                        let faults = cell::text_of(&faults);
+                        self.shell.error(&format!("the changed config is refused, what ran goes on: {faults}"));
+                    }
                 },
                 Work::Stop => {
                     if !self.shell.is_copy() {

@@ -1,6 +1,7 @@
 //! The typed part of an actor: a task's value, its config and its state.
 
-use crate::config::{self, PathFault};
+use super::secrets::config_of;
+use crate::config::PathFault;
 use crate::name::TaskName;
 use crate::router::Transform;
 use crate::sdk::{Context, Core, Result, Task};
@@ -15,14 +16,14 @@ pub(super) struct Cell<T: Task> {
 impl<T: Task> Cell<T> {
     /// A task with the state that stands in `state`, which has been checked; else with its first one.
     pub(super) fn new(name: TaskName, own: &Map, state: Option<&str>) -> std::result::Result<Self, Vec<PathFault>> {
-        let config = config::typed::<T::Config>(own)?;
+        let config = config_of::<T>(own)?;
         let state = state.and_then(|text| ron::from_str(text).ok()).unwrap_or_else(|| T::initial_state(&config));
         Ok(Self { task: T::default(), ctx: Context { config, state, core: Core::new(name) } })
     }
 
     /// Takes a changed config; refused, the old one stays.
     pub(super) fn configure(&mut self, own: &Map) -> std::result::Result<(), Vec<PathFault>> {
-        self.ctx.config = config::typed::<T::Config>(own)?;
+        self.ctx.config = config_of::<T>(own)?;
         Ok(())
     }
 

@@ -52,6 +52,7 @@ mod process_lane;
 mod registry;
 mod saving;
 mod seat;
+mod secrets;
 mod sent;
 mod service;
 mod settle;

@@ -263,7 +263,7 @@ impl Shell {
     }
 
     /// A stateless task leaves: what it has not handled goes to its queue, as what comes from now on does.
-    async fn leave(&mut self) -> Ended {
+    pub(super) async fn leave(&mut self) -> Ended {
         let Source::Mailbox(neighbour, batch) = &mut self.source else { return Ended::Orderly };
         let (neighbour, mut left) = (neighbour.clone(), std::mem::take(batch));
         let queue = self.setup.name.queue();

@@ -12,6 +12,7 @@ use super::shell::{Shell, Source};
 use super::work::Input;
 use crate::message::Message;
 use crate::sdk::Core;
+use crate::secret::redacted;
 
 impl Shell {
     /// A handler is called with `input`.
@@ -47,12 +48,13 @@ impl Shell {
                 }
             }
             Ok(Err(error)) => {
-                self.failed_activation(&error.to_string(), core);
-                self.bury(input, &error.to_string());
+                let reason = redacted(&error.to_string()).into_owned();
+                self.failed_activation(&reason, core);
+                self.bury(input, &reason);
                 return false;
             }
             Err(panic) => {
-                let reason = format!("panicked: {panic}");
+                let reason = format!("panicked: {}", redacted(&panic));
                 self.failed_activation(&reason, core);
                 match (input.as_ref().and_then(|input| input.place), self.durable()) {
                     // It is taken again, with all since the last record, and then goes to `dead`.

@@ -12,6 +12,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::process::FileError;
+use crate::secret::redacted_bytes;
 
 /// How large a log file grows before it is rotated: one such file and one older one are kept.
 const LOG_BYTES: u64 = 10 << 20;
@@ -152,7 +153,8 @@ fn copy(reading: &mut Reading, partial: &mut Vec<u8>, terminal: &mut dyn Write) 
         partial.extend_from_slice(&chunk[..length]);
         let whole = partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let shown = if whole == 0 && partial.len() >= LINE_BYTES { partial.len() } else { whole };
-        terminal.write_all(&partial[..shown])?;
+        // A task may have printed its secret.
+        terminal.write_all(&redacted_bytes(&partial[..shown]))?;
         partial.drain(..shown);
     }
     Ok(Shown::Part)

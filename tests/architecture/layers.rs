@@ -15,7 +15,7 @@ pub(crate) const LAYERS: [(&str, &[&str]); 8] = [
     ("vocabulary", &["name", "value", "message", "codec"]),
     ("face", &["sdk"]),
     ("policy", &["config", "router", "task", "restart", "limits"]),
-    ("mechanism", &["mailbox", "transit", "link", "process", "store", "usage", "script", "channel"]),
+    ("mechanism", &["mailbox", "transit", "link", "process", "store", "usage", "script", "channel", "secret"]),
     ("actors", &["runtime", "supervisor", "monitor", "jobs", "grid"]),
     ("composition", &["daemon", "host"]),
     ("border", &["cli", "control", "gearman", "dashboard", "bin"]),

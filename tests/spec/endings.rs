@@ -11,7 +11,7 @@ use crate::world::{SOON, World};
 const CONFIG: &str = "{ Counter => {}, Echo => {} }";
 /// A child that stays, one in its own session, and one that ignores what asks it to end.
 const CHILDREN: [&str; 3] =
-    ["exec sleep 600", "exec setsid sleep 600", "trap '' TERM INT HUP; while :; do sleep 1; done"];
+    ["exec sleep 600", "exec setsid sleep 600", "trap '' TERM INT HUP; echo heeds no TERM; while :; do sleep 1; done"];
 /// The keeper's grace, and time for its kills.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -35,6 +35,8 @@ fn start(world: &World) -> (Daemon, Vec<ProcessIdentity>) {
         let pid = pid.trim_start_matches("has child ").trim_end_matches('.').parse().expect("a pid");
         all.push(ProcessIdentity::of(pid).expect("/proc tells").expect("the child lives"));
     }
+    // Before that it would heed it.
+    daemon.wait_for("heeds no TERM", SOON);
     (daemon, all)
 }
 

@@ -41,7 +41,7 @@ fn is_stopped(hog: &str, metric: &str) {
     let stopped = begin.elapsed();
     println!("{hog} was stopped after {stopped:?}");
     assert!(stopped < STOPPED, "{hog} took {stopped:?} to be stopped");
-    let why = fs::read_to_string(world.state().join(format!("{hog}.failsafe"))).unwrap();
+    let why = fs::read_to_string(world.state().join(format!("{hog}.failsafe"))).expect("it says why");
     for evidence in [metric, "is failsafe", "failsafe clear", "s before: ", "takes what it can"] {
         assert!(why.contains(evidence), "no {evidence:?} in {why}");
     }

@@ -14,6 +14,7 @@ use multimodule::channel::{self, Handling};
 use multimodule::daemon::{self, DaemonOptions};
 use multimodule::host::{self, HostOptions};
 use multimodule::name::{QueueName, TaskName};
+use multimodule::process::ServiceManager;
 use multimodule::runtime::Registry;
 use multimodule::sdk::{Context, Deserialize, Message, Result, Serialize, Task, View, fields};
 use multimodule::supervisor::{Launch, Program};
@@ -24,6 +25,7 @@ use crate::daemon::DaemonBuilder;
 use crate::hogs::{HOGS, hog};
 use crate::mill::Mill;
 use crate::rough_tasks::{Pulse, misbehave};
+use crate::secrets::Teller;
 use crate::world::World;
 
 /// Names the config; where it is not set, this program is no daemon.
@@ -84,6 +86,7 @@ fn this_program_can_be_a_daemon() {
             level: 0,
             set_level,
             lines: None,
+            service_manager: ServiceManager::default(),
         };
         daemon::run(options, tasks)
     };
@@ -100,6 +103,7 @@ fn registry() -> Registry {
         .with::<Echo>("Echo")
         .and_then(|tasks| tasks.with::<Echo>("Second"))
         .expect("names of their own");
+    let tasks = tasks.with::<Teller>("Teller").expect("a name of its own");
     let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
     let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"].into_iter().chain(HOGS);
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));

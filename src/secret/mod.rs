@@ -1,0 +1,16 @@
+//! Secrets: read where a task is made that refers to them, and kept out of whatever is said.
+//!
+//! ```text
+//!   own config with secret://.. ──resolved──► with plain text ──► the task alone
+//!                                   └─ keeps the value in mind ─► redacted: `***` in lines
+//! ```
+//!
+//! What a reference looks like is `config`'s affair. Nothing here is written to a file or a command line.
+
+mod known;
+mod read;
+mod resolve;
+
+pub use known::{redacted, redacted_bytes};
+pub use read::{MAX_SECRET_BYTES, SecretError};
+pub use resolve::{keep_those_of, resolved};

@@ -1,0 +1,195 @@
+//! Secrets: a task gets them, and nobody else sees them, also when it says them by mistake.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use multimodule::sdk::{Context, Deserialize, Message, Result, Task, View};
+
+use crate::daemon::{Daemon, DaemonBuilder};
+use crate::world::{SOON, World};
+
+const IN_FILE: &str = "the word of the file";
+const IN_ENVIRONMENT: &str = "the word of \"env\"";
+const IN_CREDENTIAL: &str = "the word of systemd, which is long";
+
+/// A task that cannot keep a secret. Stateful: it counts how often it has told one.
+#[derive(Default)]
+pub(crate) struct Teller;
+
+/// What it is told.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Config {
+    file: String,
+    env: String,
+    nested: Vec<Nested>,
+}
+
+#[derive(Deserialize)]
+struct Nested {
+    credential: String,
+}
+
+impl Task for Teller {
+    type Config = Config;
+    type State = i64;
+
+    async fn start(&mut self, ctx: &mut Context<Self>) -> Result {
+        let Config { file, env, nested } = &ctx.config;
+        let credential = nested.first().map_or("", |nested| nested.credential.as_str());
+        ctx.log(format!("Teller: they have {}, {} and {} bytes", file.len(), env.len(), credential.len()));
+        ctx.log(format!("Teller: they are <{file}>, <{env}>, {env:?} and <{credential}>"));
+        Ok(())
+    }
+
+    async fn message(&mut self, message: Message, ctx: &mut Context<Self>) -> Result {
+        ctx.state += 1;
+        match message.get("do").and_then(View::as_text) {
+            Some("fail") => Err(format!("refused: <{}>", ctx.config.file).into()),
+            Some("panic") => panic!("it was <{}>", ctx.config.file),
+            Some("print") => {
+                println!("Teller: prints <{}>", ctx.config.file);
+                Ok(())
+            }
+            _ => {
+                ctx.alert(format!("told <{}>", ctx.config.file));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl World {
+    /// Writes the secrets of the file and of the credential; the file's path.
+    fn write_secrets(&self, mode: u32) -> PathBuf {
+        let (file, credentials) = (self.path().join("home/secret"), self.path().join("home/credentials"));
+        fs::create_dir(&credentials).expect("an empty home");
+        fs::write(credentials.join("spec"), IN_CREDENTIAL).expect("a new file");
+        fs::write(&file, format!("{IN_FILE}\n")).expect("a new file");
+        fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our own file");
+        file
+    }
+
+    fn teller(&self, others: &str) -> DaemonBuilder<'_> {
+        let file = self.path().join("home/secret");
+        let config = format!(
+            "{{ Teller => {{ file => 'secret://file{}', env => 'secret://env/SPEC_SECRET', {others}
+               nested => [ {{ credential => 'secret://credential/spec' }} ] }}, Echo => {{}} }}",
+            file.display()
+        );
+        let daemon = self.own_daemon(&config).env("SPEC_SECRET", IN_ENVIRONMENT);
+        daemon.env("CREDENTIALS_DIRECTORY", self.path().join("home/credentials"))
+    }
+
+    /// Nothing that was written, and no command line, holds a secret.
+    #[track_caller]
+    fn keeps_its_secrets(&self, daemon: &Daemon) {
+        for directory in [self.state(), self.transit(), self.path().join("conf")] {
+            files(&directory)
+                .iter()
+                .for_each(|file| holds_none(&file.display().to_string(), &fs::read(file).expect("our own file")));
+        }
+        let said: Vec<_> = daemon.lines().into_iter().map(|line| line.text).collect();
+        holds_none("the daemon's output", said.join("\n").as_bytes());
+        let hosts = self.record("Teller").into_iter().flat_map(|record| [record.host.pid, record.keeper.pid]);
+        for pid in hosts.chain([daemon.pid()]) {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            holds_none("a command line", &words);
+        }
+    }
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let (directories, others): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let regular = others.into_iter().filter(|path| path.is_file());
+    regular.chain(directories.iter().flat_map(|directory| files(directory))).collect()
+}
+
+#[track_caller]
+fn holds_none(what: &str, bytes: &[u8]) {
+    for secret in [IN_FILE, IN_ENVIRONMENT, &IN_ENVIRONMENT.replace('"', "\\\""), IN_CREDENTIAL] {
+        let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "{what} holds {secret:?}: {}", String::from_utf8_lossy(bytes));
+    }
+}
+
+fn gets_its_secrets_and_tells_none(others: &str) {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller(others).start();
+    let lengths = [IN_FILE, IN_ENVIRONMENT, IN_CREDENTIAL].map(str::len);
+    daemon.wait_for(&format!("Teller: they have {}, {} and {} bytes", lengths[0], lengths[1], lengths[2]), SOON);
+    daemon.wait_for("Teller: they are <***>, <***>, \"***\" and <***>", SOON);
+    for (order, said) in [("fail", "refused: <***>"), ("panic", "panicked: it was <***>"), ("tell", "told <***>")] {
+        world.send(&format!("{{do => '{order}'}}"), "Teller");
+        daemon.wait_for(said, SOON);
+    }
+    let letters = world.take("dead", 2, SOON);
+    assert!(letters.iter().all(|letter| format!("{letter:?}").contains("<***>")), "{letters:?}");
+    world.keeps_its_secrets(&daemon);
+    let running = fs::read_to_string(world.state().join("running.conf")).expect("the running config");
+    assert!(running.contains("secret://env/SPEC_SECRET"), "{running}");
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    world.keeps_its_secrets(&daemon);
+    // One of the three was undone by its panic.
+    assert_eq!(world.saved_state("Teller"), "2");
+}
+
+#[test]
+fn an_external_task_gets_its_secrets_and_no_line_letter_file_or_command_line_shows_them() {
+    gets_its_secrets_and_tells_none("");
+}
+
+#[test]
+fn a_task_of_the_daemon_gets_its_secrets_and_no_line_letter_or_file_shows_them() {
+    gets_its_secrets_and_tells_none("is_external => 0,");
+}
+
+#[test]
+fn a_secret_that_others_may_read_holds_up_its_task_alone_until_somebody_does_as_told() {
+    let world = World::new();
+    let file = world.write_secrets(0o644);
+    let daemon = world.teller("").start();
+    let reference = format!("secret://file{0}: others may use {0} (mode 0644): chmod 600 {0}", file.display());
+    daemon.wait_for(&format!("Teller: waits for a secret: file: {reference}"), SOON);
+    world.send("{do => 'tell'}", "Teller");
+    world.send("{text => 'a word'}", "Echo");
+    daemon.wait_for("Echo: a word.", SOON);
+    assert_eq!(world.queue("Teller").map(|queue| queue.messages), Some(1));
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    daemon.wait_for("told <***>", SOON);
+    world.keeps_its_secrets(&daemon);
+}
+
+#[test]
+fn what_an_external_task_prints_past_its_log_is_shown_with_stars_by_the_daemon() {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller("").start();
+    daemon.wait_for("Teller: they are", SOON);
+    world.send("{do => 'print'}", "Teller");
+    daemon.wait_for("Teller: prints <***>", SOON);
+}
+
+#[test]
+fn a_changed_config_whose_secret_cannot_be_read_is_told_and_what_ran_goes_on() {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller("").start();
+    daemon.wait_for("Teller: they are", SOON);
+    world.write_config("{ Teller => { file => 'secret://env/NO_SUCH_SECRET' }, Echo => {} }");
+    daemon.wait_for("what ran goes on: file: secret://env/NO_SUCH_SECRET: the environment has no NO_SUCH_SECRET", SOON);
+    world.send("{do => 'tell'}", "Teller");
+    daemon.wait_for("told <***>", SOON);
+}
+
+#[test]
+fn a_reference_that_is_none_is_a_fault_of_the_config() {
+    let world = World::new();
+    let daemon = world.daemon().config("{ Example1 => { outstr => 'secret://fiel/x' } }").prefix("mytasks::").start();
+    assert_eq!(daemon.exit_code(SOON), 78);
+    daemon.wait_for("did you mean \"file\"?", SOON);
+}
