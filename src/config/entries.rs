@@ -1,4 +1,4 @@
-//! A config's entries: the tasks and the router.
+//! A config's entries: the tasks, the router and the channels.
 
 use std::collections::BTreeMap;
 
@@ -37,11 +37,13 @@ pub struct Config {
     pub tasks: BTreeMap<TaskName, Entry>,
     /// What stands under `Router`, for the router to check; null if nothing does.
     pub router: Value,
+    /// What stands under `OutOfBand`, for the channels to check; null if nothing does.
+    pub out_of_band: Value,
 }
 
 impl Config {
-    /// Reads the entries of `root`, or tells all that is wrong with them. The router's and the tasks' own settings
-    /// are for the router and the tasks to check.
+    /// Reads the entries of `root`, or tells all that is wrong with them. The settings of the router, the channels and
+    /// the tasks are for those to check.
     pub fn read(root: &Map) -> Result<Self, Vec<PathFault>> {
         let mut config = Self::default();
         let mut faults = Vec::new();
@@ -50,7 +52,7 @@ impl Config {
             match name {
                 ROUTER => config.router = value.clone(),
                 DAEMON => check_daemon(value, &mut faults),
-                OUT_OF_BAND => faults.push(not_offered(ValuePath::default().key(name), name)),
+                OUT_OF_BAND => config.out_of_band = value.clone(),
                 _ => config.read_task(name, value, &mut faults),
             }
         }
@@ -206,22 +208,13 @@ mod tests {
             "../x": Map::new(),
             Example1: "howdy",
             MultiModule: fields! { threshold: 1, thresholds: 2 },
-            OutOfBand: Map::new(),
             T: fields! { delivery: "never", a: 1, task: fields! { a: 2 } },
             routre: 1,
         };
         let faults = Config::read(&root).unwrap_err();
         let told: Vec<_> = faults.iter().map(|fault| fault.path.to_string()).collect();
-        let expected = [
-            "../x",
-            "Example1",
-            "MultiModule.threshold",
-            "MultiModule.thresholds",
-            "OutOfBand",
-            "T.delivery",
-            "T.task.a",
-            "routre",
-        ];
+        let expected =
+            ["../x", "Example1", "MultiModule.threshold", "MultiModule.thresholds", "T.delivery", "T.task.a", "routre"];
         assert_eq!(told, expected);
     }
 }

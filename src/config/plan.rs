@@ -19,6 +19,8 @@ pub struct Plan {
     pub untouched: Vec<TaskName>,
     /// Whether the router's entry differs.
     pub router_changed: bool,
+    /// Whether the entry of the channels differs.
+    pub channels_changed: bool,
 }
 
 impl Plan {
@@ -31,13 +33,15 @@ impl Plan {
             old.tasks.get(name).map(|entry| &entry.whole) == new.tasks.get(name).map(|entry| &entry.whole)
         };
         let (untouched, changed) = kept.into_iter().partition(same);
-        Self { added, changed, removed, untouched, router_changed: old.router != new.router }
+        let (router_changed, channels_changed) = (old.router != new.router, old.out_of_band != new.out_of_band);
+        Self { added, changed, removed, untouched, router_changed, channels_changed }
     }
 
     /// Whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty() && !self.router_changed
+        let tasks_differ = !(self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty());
+        !(tasks_differ || self.router_changed || self.channels_changed)
     }
 }
 
@@ -53,6 +57,9 @@ impl fmt::Display for Plan {
         }
         if self.router_changed {
             parts.push("routes changed".to_owned());
+        }
+        if self.channels_changed {
+            parts.push("channels changed".to_owned());
         }
         f.write_str(&if parts.is_empty() { "nothing changed".to_owned() } else { parts.join("; ") })
     }
@@ -76,8 +83,9 @@ mod tests {
     #[test]
     fn each_task_is_added_changed_removed_or_untouched() {
         let old = config(fields! { A: fields! { a: 1 }, B: fields! { b: 1 }, C: Map::new(), Router: Map::new() });
-        let new =
-            config(fields! { A: fields! { a: 1 }, B: fields! { b: 2 }, D: Map::new(), Router: fields! { routes: 1 } });
+        let new = config(
+            fields! { A: fields! { a: 1 }, B: fields! { b: 2 }, D: Map::new(), OutOfBand: Map::new(), Router: fields! { routes: 1 } },
+        );
         let name = |text: &str| vec![TaskName::new(text).unwrap()];
         let expected = Plan {
             added: name("D"),
@@ -85,9 +93,10 @@ mod tests {
             removed: name("C"),
             untouched: name("A"),
             router_changed: true,
+            channels_changed: true,
         };
         assert_eq!(Plan::between(&old, &new), expected);
-        assert_eq!(expected.to_string(), "added D; changed B; removed C; routes changed");
+        assert_eq!(expected.to_string(), "added D; changed B; removed C; routes changed; channels changed");
         assert!(Plan::between(&new, &new).is_empty());
     }
 }

@@ -17,6 +17,7 @@ use crate::runtime::{ControlInbox, ControlMessage};
 pub(super) struct Events {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
     pub(super) inbox: Option<ControlInbox>,
     pub(super) changed: Option<mpsc::Receiver<()>>,
     pub(super) lines: Option<Lines>,
@@ -30,6 +31,8 @@ enum Event {
     /// The config file may have changed, or a second has passed.
     Look,
     Line(QueueLine),
+    /// SIGHUP: whoever rotates logs has renamed them.
+    ReopenLogs,
     /// A process was seen to have begun or ended.
     News(TaskName),
 }
@@ -44,7 +47,8 @@ impl Events {
     pub(super) fn new() -> Result<Self, DaemonError> {
         let catch = |kind| signal(kind).map_err(|source| DaemonError::Kernel { what: "catching signals", source });
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None, news: None })
+        let hang_up = catch(SignalKind::hangup())?;
+        Ok(Self { interrupt, terminate, hang_up, inbox: None, changed: None, lines: None, news: None })
     }
 
     /// Runs the daemon until something ends it.
@@ -56,6 +60,7 @@ impl Events {
                 biased;
                 _ = self.interrupt.recv() => Event::Signal("SIGINT", Externals::End),
                 _ = self.terminate.recv() => Event::Signal("SIGTERM", Externals::Stay),
+                _ = self.hang_up.recv() => Event::ReopenLogs,
                 message = next_message(&mut self.inbox) => Event::Control(message),
                 () = next_change(&mut self.changed) => Event::Look,
                 line = next_line(&mut self.lines) => Event::Line(line),
@@ -82,6 +87,7 @@ async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
         Event::Signal(name, externals) => return Some(Ending::Signal(name, externals)),
         Event::Look => daemon.look().await,
         Event::Line(line) => daemon.send_line(line),
+        Event::ReopenLogs => daemon.reopen_logs().await,
         Event::News(process) => daemon.node.look_at_worker(&process),
         Event::Control(message) => {
             let control = Control::read(&message.message);

@@ -11,7 +11,7 @@ use super::config_file::ConfigFile;
 use super::disk::Disk;
 use super::error::DaemonError;
 use super::start::DaemonOptions;
-use crate::channel::QueueLine;
+use crate::channel::{ChannelHandle, QueueLine};
 use crate::config::{Config, Document, Overlay, Plan};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
@@ -40,6 +40,7 @@ pub(super) struct Daemon {
     pub(super) state_dir: PathBuf,
     set_level: Arc<dyn Fn(u32) + Send + Sync>,
     pub(super) level: u32,
+    channels: ChannelHandle,
     file: Option<ConfigFile>,
     /// The file's text as it was applied last, for the places of faults.
     document: Option<Document>,
@@ -71,7 +72,7 @@ impl Daemon {
         options: DaemonOptions,
         file: Option<ConfigFile>,
     ) -> Self {
-        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, .. } = options;
+        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, channels, .. } = options;
         Self {
             node,
             supervisor,
@@ -82,6 +83,7 @@ impl Daemon {
             state_dir,
             set_level,
             level,
+            channels,
             file,
             document: None,
             overlay: Overlay::new(),
@@ -189,7 +191,12 @@ impl Daemon {
                 tracing::error!(task = task.as_str(), "{reason}; the others run");
             }
         }
-        self.put_in_place(&assembly, overlay.effective()).await?;
+        // First: what tasks say when they start is theirs already.
+        let before = self.channels.configure(assembly.channels.clone());
+        if let Err(error) = self.put_in_place(&assembly, overlay.effective()).await {
+            drop(self.channels.configure(before));
+            return Err(error);
+        }
         self.missing = assembly.missing;
         let plan = Plan::between(&self.config, &assembly.config);
         (self.config, self.overlay, self.document) = (assembly.config, overlay, document);
@@ -225,6 +232,14 @@ impl Daemon {
         self.level = level;
         self.supervisor.set_level(level).await;
         tracing::info!("the debug level is {level} now");
+    }
+
+    /// Opens the files of the channels anew, here and in the hosts, and has the hosts open their logs anew: somebody may
+    /// have renamed them.
+    pub(super) async fn reopen_logs(&self) {
+        self.channels.reopen();
+        self.supervisor.reopen_logs().await;
+        tracing::info!("the files of lines are opened anew");
     }
 
     /// Sends a line of a channel to a queue.

@@ -11,7 +11,7 @@ use super::error::DaemonError;
 use super::events::{Ending, Events};
 use super::program::{process_name, run_in_runtime};
 use super::reload::{Daemon, Externals};
-use crate::channel::QueueLine;
+use crate::channel::{ChannelHandle, QueueLine};
 use crate::config::MAIN;
 use crate::name::QueueName;
 use crate::process::InstanceLock;
@@ -48,6 +48,8 @@ pub struct DaemonOptions {
     pub set_level: Arc<dyn Fn(u32) + Send + Sync>,
     /// Lines that channels send to queues.
     pub lines: Option<Lines>,
+    /// The channels of this process.
+    pub channels: ChannelHandle,
 }
 
 /// Runs a daemon with these tasks until it is told to end. Returns when everything is saved.
