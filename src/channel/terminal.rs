@@ -4,7 +4,7 @@
 //! A host has one log for both of its streams. Which line belongs where is told by its channel, which stands in it.
 //! What a task prints and only looks like such a line may so be shown on standard error: shown it is.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::{Arc, OnceLock};
 
 use super::line::{INDENT, JSON_BEGIN};
@@ -51,7 +51,9 @@ impl Terminal {
     /// Writes as many lines at once as go the same way.
     fn write_lines(&mut self, bytes: &[u8], outlet: &Outlet) -> io::Result<()> {
         let (mut from, mut at) = (0, 0);
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        while at < bytes.len() {
+            let mut rest = &bytes[at..];
+            let line = &bytes[at..at + rest.skip_until(b'\n')?];
             let way = self.way_of(line, outlet);
             if way != self.last && from < at {
                 outlet.relay(&bytes[from..at], self.last)?;
@@ -82,6 +84,8 @@ impl Write for Terminal {
 
 /// The channel of a line, in capitals, if it looks like a channel's.
 fn channel_of(line: &[u8]) -> Option<String> {
+    // Most of what tasks print is told from a line of a channel by its first byte.
+    let line = line.first().filter(|first| first.is_ascii_digit() || **first == b'{').map(|_| line)?;
     let line = std::str::from_utf8(line).ok()?;
     if line.starts_with(JSON_BEGIN) {
         return json_channel(line);

@@ -208,7 +208,7 @@ fn at_sighup_files_that_were_renamed_are_opened_anew_by_daemon_and_hosts() {
         fs::rename(file, aside).unwrap();
     }
     daemon.hang_up();
-    world.wait_for("a new log of the host", || fs::metadata(&log).ok());
+    world.wait_for_a_host_that_prints_to("Speaker", &log);
     for task in ["Loud", "Speaker"] {
         world.say(&daemon, task, "alert", "two");
     }
