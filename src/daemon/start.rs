@@ -1,5 +1,6 @@
 //! How a daemon begins and ends.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +95,8 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
 async fn finish(ending: Ending, daemon: Daemon, mut events: Events) -> Result<(), DaemonError> {
     let externals = match ending {
         Ending::Signal(name, externals) => {
-            eprintln!("caught {name}. starting orderly exit");
+            // Its terminal may be what is gone: then there is nobody to tell.
+            drop(writeln!(std::io::stderr(), "caught {name}. starting orderly exit"));
             externals
         }
         Ending::Asked(externals) => externals,
