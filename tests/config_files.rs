@@ -7,9 +7,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use multimodule::channel::{ChannelSettings, DEFAULT_HANDLING, FILE_BYTES};
 use multimodule::config::{
-    Config, Document, Framework, FrameworkKey, Fsync, LimitSettings, Overflow, PathFault, ROUTER, RestartSettings,
-    RestartWhen, ValuePath,
+    Config, Document, Framework, FrameworkKey, Fsync, LimitSettings, OUT_OF_BAND, Overflow, PathFault, ROUTER,
+    RestartSettings, RestartWhen, ValuePath, bytes,
 };
 use multimodule::limits::{Metric, Thresholds};
 use multimodule::name::TaskName;
@@ -17,7 +18,7 @@ use multimodule::router::RoutingTable;
 use multimodule::task::{Candidate, Nature, Placement, place};
 use multimodule::tasks;
 use multimodule::transit::{self, Settings};
-use multimodule::value::Map;
+use multimodule::value::{Map, Value};
 
 /// What the configs' own first lines tell to type.
 const PREFIXES: [&str; 1] = ["mytasks::"];
@@ -67,6 +68,9 @@ fn faults(root: &Map) -> Vec<PathFault> {
     faults.extend(Placement::of(&candidates).err().unwrap_or_default());
     let base = ValuePath::default().key(ROUTER);
     let found = RoutingTable::compile(&config.router).err().unwrap_or_default();
+    faults.extend(found.into_iter().map(|fault| PathFault { path: fault.path.below(&base), ..fault }));
+    let base = ValuePath::default().key(OUT_OF_BAND);
+    let found = ChannelSettings::compile(&config.out_of_band).err().unwrap_or_default();
     faults.extend(found.into_iter().map(|fault| PathFault { path: fault.path.below(&base), ..fault }));
     faults
 }
@@ -126,6 +130,16 @@ fn the_reference_config_shows_every_setting_of_a_restart() {
         max_backoff: Some(Duration::from_secs(30)),
     };
     assert_eq!(shown().restart, expected);
+}
+
+#[test]
+fn the_reference_config_shows_the_defaults_of_a_channel() {
+    let config = document(&root().join(REFERENCE)).config().unwrap_or_else(|faults| panic!("{faults}"));
+    let alert = config.out_of_band.as_map().and_then(|channels| channels.get("alert"));
+    let alert = alert.and_then(Value::as_map).expect("the reference shows a channel");
+    let handling = alert.get("handling").and_then(Value::as_text).unwrap_or_default();
+    assert!(DEFAULT_HANDLING.contains(&format!("alert:{handling}")), "{handling}");
+    assert_eq!(bytes(alert.get("max_bytes").expect("it shows the size").view()), Ok(FILE_BYTES));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 #[path = "spec/bad_input.rs"]
 mod bad_input;
+#[path = "spec/channels.rs"]
+mod channels;
 #[path = "spec/children.rs"]
 mod children;
 #[path = "spec/control.rs"]

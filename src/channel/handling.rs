@@ -14,7 +14,7 @@ pub const DEFAULT_HANDLING: &str = "log:1,error:2,alert:2,debug:./debug.out";
 pub const ROUTER_QUEUE: &str = "Router";
 
 /// The channel whose handling those have that have none.
-const ERROR: &str = "error";
+pub(super) const ERROR: &str = "error";
 
 /// What an entry looks like, for errors.
 const SHAPE: &str = "write channel:handling, as in log:1,error:2,debug:./debug.out";
@@ -90,7 +90,17 @@ impl Handling {
     /// Where the lines of `channel` go.
     #[must_use]
     pub fn sink(&self, channel: &str) -> &Sink {
-        self.sinks.get(channel).or_else(|| self.sinks.get(ERROR)).unwrap_or(&Sink::Stderr)
+        self.named(channel).or_else(|| self.named(ERROR)).unwrap_or(&Sink::Stderr)
+    }
+
+    /// The same, if that channel itself is named.
+    pub(super) fn named(&self, channel: &str) -> Option<&Sink> {
+        self.sinks.get(channel)
+    }
+
+    /// The channels that are named.
+    pub(super) fn channels(&self) -> impl Iterator<Item = &str> {
+        self.sinks.keys().map(String::as_str)
     }
 
     /// The queues that some channel goes to, each once.
@@ -138,16 +148,22 @@ impl fmt::Display for Handling {
     }
 }
 
+impl Sink {
+    /// Reads one handling: `1`, `2`, `router`, a path with a `/`, or a queue.
+    pub(super) fn parse(handling: &str) -> Result<Self, NameError> {
+        let queue = match handling {
+            "1" => return Ok(Self::Stdout),
+            "2" => return Ok(Self::Stderr),
+            path if path.contains('/') => return Ok(Self::File(PathBuf::from(path))),
+            "router" => ROUTER_QUEUE,
+            queue => queue,
+        };
+        QueueName::new(queue).map(Self::Queue)
+    }
+}
+
 fn sink(channel: &str, handling: &str) -> Result<Sink, HandlingError> {
-    let queue = match handling {
-        "1" => return Ok(Sink::Stdout),
-        "2" => return Ok(Sink::Stderr),
-        path if path.contains('/') => return Ok(Sink::File(PathBuf::from(path))),
-        "router" => ROUTER_QUEUE,
-        queue => queue,
-    };
-    let fault = |source| HandlingError::NotAQueue { channel: channel.to_owned(), source };
-    QueueName::new(queue).map(Sink::Queue).map_err(fault)
+    Sink::parse(handling).map_err(|source| HandlingError::NotAQueue { channel: channel.to_owned(), source })
 }
 
 #[cfg(test)]

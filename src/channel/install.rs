@@ -12,9 +12,11 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use super::handling::Handling;
 use super::layer::ChannelLayer;
 use super::level;
-use super::line::{Level, Line};
+use super::line::{Level, Line, LogFormat};
 use super::outlet::{Outlet, Stream};
 use super::queue_line::{QueueLine, QueueLines};
+use super::settings::ChannelSettings;
+use super::terminal;
 
 /// Why the channels could not be installed.
 #[derive(Debug, thiserror::Error)]
@@ -35,26 +37,28 @@ pub enum ChannelError {
 }
 
 /// Controls the channels of this process.
+#[derive(Clone)]
 pub struct ChannelHandle {
     filter: reload::Handle<EnvFilter, Registry>,
-    queue_lines: Mutex<Option<mpsc::Receiver<QueueLine>>>,
+    queue_lines: Arc<Mutex<Option<mpsc::Receiver<QueueLine>>>>,
     outlet: Arc<Outlet>,
 }
 
 /// Makes the channels those of this process, once. `level` is 0 for what a user needs, 1 for debugging, 2 and more for
-/// all; `MULTIMODULE_LOG`, or else `RUST_LOG`, refines it.
+/// all; `MULTIMODULE_LOG`, or else `RUST_LOG`, refines it. All lines are written in `format`.
 ///
 /// # Errors
 /// The environment's filter is none, or the channels are installed already.
-pub fn install(handling: Handling, level: u32) -> Result<ChannelHandle, ChannelError> {
+pub fn install(handling: Handling, level: u32, format: LogFormat) -> Result<ChannelHandle, ChannelError> {
     let (filter, filter_handle) = reload::Layer::new(first_filter(level)?);
-    let stdout = Stream::of(std::io::stdout());
-    let stderr = Stream::of(std::io::stderr());
+    let stdout = Stream::of(std::io::stdout(), format);
+    let stderr = Stream::of(std::io::stderr(), format);
     let (lines, queue_lines) = QueueLines::new();
     let outlet = Arc::new(Outlet::new(handling, stdout, stderr, lines));
     let subscriber = tracing_subscriber::registry().with(filter).with(ChannelLayer::new(outlet.clone()));
     subscriber.try_init().map_err(|_| ChannelError::Installed)?;
-    Ok(ChannelHandle { filter: filter_handle, queue_lines: Mutex::new(Some(queue_lines)), outlet })
+    terminal::installed(&outlet);
+    Ok(ChannelHandle { filter: filter_handle, queue_lines: Arc::new(Mutex::new(Some(queue_lines))), outlet })
 }
 
 fn first_filter(level: u32) -> Result<EnvFilter, ChannelError> {
@@ -69,6 +73,17 @@ impl ChannelHandle {
     pub fn set_level(&self, level: u32) {
         // It fails only when the subscriber is gone, and then nobody says anything.
         drop(self.filter.reload(level::of_level(level)));
+    }
+
+    /// From now on the config says this of the channels; it goes before their handling on the command line. Returns
+    /// what it said before.
+    pub fn configure(&self, settings: Arc<ChannelSettings>) -> Arc<ChannelSettings> {
+        self.outlet.configure(settings)
+    }
+
+    /// Opens the files of all channels anew, each with its next line: somebody may have renamed them.
+    pub fn reopen(&self) {
+        self.outlet.reopen();
     }
 
     /// The lines that are for queues, for whoever forwards them; nothing the second time. Up to
@@ -91,6 +106,7 @@ impl ChannelHandle {
             level: Level::Error,
             task: None,
             text: format!("{} (not on queue {queue}: {reason})", text("text")),
+            fields: Vec::new(),
         };
         self.outlet.to_stderr(&line);
     }
@@ -109,7 +125,7 @@ mod tests {
     /// The one test that installs: a process has its channels once.
     #[test]
     fn channels_are_installed_once_and_change_their_level() {
-        let handle = install(Handling::parse("log:Log,debug:Debug").unwrap(), 0).unwrap();
+        let handle = install(Handling::parse("log:Log,debug:Debug").unwrap(), 0, LogFormat::Text).unwrap();
         let mut lines = handle.take_queue_lines().unwrap();
         assert!(handle.take_queue_lines().is_none());
         let mut said = move |text: &str| {
@@ -122,6 +138,6 @@ mod tests {
         handle.set_level(1);
         tracing::debug!("said in time");
         assert!(said("said in time"));
-        assert!(matches!(install(Handling::default(), 0), Err(ChannelError::Installed)));
+        assert!(matches!(install(Handling::default(), 0, LogFormat::Text), Err(ChannelError::Installed)));
     }
 }

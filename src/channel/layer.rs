@@ -1,7 +1,7 @@
 //! The layer of `tracing` that makes lines of events.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use super::line::{Level, Line};
 use super::outlet::Outlet;
 use crate::secret::redacted;
+use crate::value::Value;
 
 /// Makes a line of each event and writes it.
 pub(super) struct ChannelLayer {
@@ -31,45 +32,82 @@ impl<S: Subscriber> Layer<S> for ChannelLayer {
         event.record(&mut said);
         let level = Level::of(*event.metadata().level());
         let channel = said.channel.unwrap_or_else(|| level.channel().to_owned());
-        let text = said.text + &said.others;
-        let text = match redacted(&text) {
-            Cow::Borrowed(_) => text,
-            Cow::Owned(redacted) => redacted,
-        };
         let (time, pid) = (Timestamp::now(), self.pid);
-        self.outlet.write(&Line { time, pid, channel, level, task: said.task, text });
+        let (task, text) = (said.task, without_secrets(said.text));
+        let fields = said.fields.into_iter().map(|(name, value)| (name, plain(value))).collect();
+        self.outlet.write(&Line { time, pid, channel, level, task, text, fields });
     }
 }
 
-/// What the fields of an event say. Others than ours follow the text as ` name=value`.
+fn without_secrets(text: String) -> String {
+    match redacted(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(redacted) => redacted,
+    }
+}
+
+/// A field without the secrets in its text.
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Text(text) => match redacted(&text) {
+            Cow::Borrowed(_) => Value::Text(text),
+            Cow::Owned(redacted) => Value::Text(redacted.as_str().into()),
+        },
+        other => other,
+    }
+}
+
+/// What the fields of an event say.
 #[derive(Default)]
 struct Said {
     channel: Option<String>,
     task: Option<String>,
     text: String,
-    others: String,
+    fields: Vec<(String, Value)>,
 }
 
 impl Said {
-    fn keep(&mut self, name: &str, value: fmt::Arguments<'_>) {
-        match name {
-            "channel" => self.channel = Some(value.to_string()),
-            "task" => self.task = Some(value.to_string()),
-            "message" => self.text = value.to_string(),
+    fn keep(&mut self, field: &Field, value: Value) {
+        match field.name() {
             // What the bridge from the `log` crate adds: the place in the source, which no other line has.
             bridge if bridge.starts_with("log.") => {}
-            other => write!(self.others, " {other}={value}").expect("a string takes every text"),
+            other => self.fields.push((other.to_owned(), value)),
+        }
+    }
+
+    fn keep_text(&mut self, field: &Field, text: String) {
+        match field.name() {
+            "channel" => self.channel = Some(text),
+            "task" => self.task = Some(text),
+            "message" => self.text = text,
+            _ => self.keep(field, Value::from(text)),
         }
     }
 }
 
 impl Visit for Said {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.keep(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.keep(field, Value::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.keep(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.keep(field, Value::from(value));
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.keep(field.name(), format_args!("{value}"));
+        self.keep_text(field, value.to_owned());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.keep(field.name(), format_args!("{value:?}"));
+        self.keep_text(field, format!("{value:?}"));
     }
 }
 

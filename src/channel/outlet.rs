@@ -2,16 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::handling::{Handling, Sink};
-use super::line::{Line, Style, system_zone};
-use super::queue_line::{Offered, QueueLines};
-use crate::process::FileError;
+use arc_swap::ArcSwap;
+
+use super::handling::{ERROR, Handling, Sink};
+use super::line::{Line, LogFormat, Style, system_zone, visible};
+use super::log_file::{Appended, LogFile};
+use super::queue_line::{Offered, QueueLines, fields_of};
+use super::settings::{ChannelSettings, FILE_BYTES};
+use crate::value::MapView;
+
+/// Which of our streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Way {
+    #[default]
+    Stdout,
+    Stderr,
+}
 
 /// A stream and how lines look on it.
 pub(super) struct Stream {
@@ -21,7 +31,10 @@ pub(super) struct Stream {
 
 /// All the ways out.
 pub(super) struct Outlet {
+    /// What the command line says.
     handling: Handling,
+    /// What the config says, which goes before it.
+    settings: ArcSwap<ChannelSettings>,
     stdout: Mutex<Stream>,
     stderr: Mutex<Stream>,
     files: Mutex<BTreeMap<PathBuf, LogFile>>,
@@ -30,24 +43,20 @@ pub(super) struct Outlet {
     plain: Style,
 }
 
-/// A file that lines are appended to, opened with the first one.
-#[derive(Default)]
-struct LogFile {
-    file: Option<File>,
-    /// Its last failure was told; the next one is told again only after a line that was written.
-    told: bool,
-}
-
 impl Stream {
     /// A stream of this process. It has colour if it is a terminal and `NO_COLOR` is unset or empty.
-    pub(super) fn of(to: impl Write + IsTerminal + Send + 'static) -> Self {
+    pub(super) fn of(to: impl Write + IsTerminal + Send + 'static, format: LogFormat) -> Self {
         let colour = has_colour(to.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
-        Self { to: Box::new(to), style: Style { zone: system_zone, colour } }
+        Self { to: Box::new(to), style: Style { format, zone: system_zone, colour } }
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
         let text = line.format(&self.style);
-        self.to.write_all(text.as_bytes())?;
+        self.write_raw(text.as_bytes())
+    }
+
+    fn write_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to.write_all(bytes)?;
         self.to.flush()
     }
 }
@@ -56,43 +65,72 @@ fn has_colour(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
-impl LogFile {
-    fn append(&mut self, path: &Path, text: &str) -> Result<(), FileError> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => open(path).map_err(FileError::of(path, "open"))?,
-        };
-        // A file that failed is opened again for the next line: its disk may have room by then.
-        (&file).write_all(text.as_bytes()).map_err(FileError::of(path, "write"))?;
-        self.file = Some(file);
-        self.told = false;
-        Ok(())
-    }
-}
-
-/// Non-blocking, for the path may name a FIFO that nobody reads.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)
-}
-
 impl Outlet {
     pub(super) fn new(handling: Handling, stdout: Stream, stderr: Stream, queues: QueueLines) -> Self {
-        let plain = Style { zone: stderr.style.zone, colour: false };
-        let (stdout, stderr) = (Mutex::new(stdout), Mutex::new(stderr));
-        Self { handling, stdout, stderr, files: Mutex::default(), queues, plain }
+        let plain = Style { colour: false, ..stderr.style.clone() };
+        let (stdout, stderr, settings) = (Mutex::new(stdout), Mutex::new(stderr), ArcSwap::default());
+        Self { handling, settings, stdout, stderr, files: Mutex::default(), queues, plain }
     }
 
-    /// Writes a line to where its channel goes.
+    /// From now on the config says this; what it said before.
+    pub(super) fn configure(&self, settings: Arc<ChannelSettings>) -> Arc<ChannelSettings> {
+        self.settings.swap(settings)
+    }
+
+    /// Opens all files anew, each with its next line.
+    pub(super) fn reopen(&self) {
+        locked(&self.files).values_mut().for_each(LogFile::reopen);
+    }
+
+    /// Writes a line to where its channel goes, if it passes.
     pub(super) fn write(&self, line: &Line) {
-        match self.handling.sink(&line.channel) {
+        let settings = self.settings.load();
+        let sink = self.sink(&settings, &line.channel);
+        if let Some(setting) = settings.channels.get(&line.channel) {
+            if setting.has_filters() && !setting.passes(MapView::of(&fields_of(line))) {
+                return;
+            }
+            // The line has its way whether or not these are there.
+            let also = setting.endpoints.iter().filter(|queue| !matches!(sink, Sink::Queue(other) if other == *queue));
+            also.for_each(|queue| {
+                self.queues.offer(queue, line);
+            });
+        }
+        match sink {
             Sink::Stdout => self.to_stdout(line),
             Sink::Stderr => self.to_stderr(line),
-            Sink::File(path) => self.to_file(path, line),
+            Sink::File(path) => self.to_file(path, line, max_bytes(&settings, &line.channel)),
             Sink::Queue(queue) => {
                 if self.queues.offer(queue, line) == Offered::Closed {
                     self.to_stderr(line);
                 }
             }
+        }
+    }
+
+    /// Where the lines of a channel go: the config goes before the command line, what is said of the channel before
+    /// what is said of errors.
+    fn sink<'s>(&'s self, settings: &'s ChannelSettings, channel: &str) -> &'s Sink {
+        let named = |channel: &str| {
+            let configured = settings.channels.get(channel).and_then(|setting| setting.sink.as_ref());
+            configured.or_else(|| self.handling.named(channel))
+        };
+        named(channel).or_else(|| named(ERROR)).unwrap_or(&Sink::Stderr)
+    }
+
+    /// Whether the lines of the channel that is shown as `[TYPE]` go to standard output.
+    pub(super) fn shown_on_stdout(&self, shown: &str) -> bool {
+        let settings = self.settings.load();
+        let mut names = settings.channels.keys().map(String::as_str).chain(self.handling.channels());
+        let named = names.find(|name| visible(&name.to_uppercase()) == shown);
+        *self.sink(&settings, named.unwrap_or(ERROR)) == Sink::Stdout
+    }
+
+    /// Writes what another process has written, as it is.
+    pub(super) fn relay(&self, bytes: &[u8], to: Way) -> io::Result<()> {
+        match to {
+            Way::Stdout => locked(&self.stdout).write_raw(bytes),
+            Way::Stderr => locked(&self.stderr).write_raw(bytes),
         }
     }
 
@@ -107,23 +145,37 @@ impl Outlet {
         drop(locked(&self.stderr).write(line));
     }
 
-    fn to_file(&self, path: &Path, line: &Line) {
+    fn to_file(&self, path: &Path, line: &Line, max_bytes: u64) {
         let mut files = locked(&self.files);
         let file = files.entry(path.to_owned()).or_default();
-        let Err(error) = file.append(path, &line.format(&self.plain)) else { return };
-        let told = std::mem::replace(&mut file.told, true);
+        let (error, is_written) = match file.append(path, &line.format(&self.plain), max_bytes) {
+            Ok(Appended::Whole) => return,
+            Ok(Appended::NotRotated(error)) => (error, true),
+            Err(error) => (error, false),
+        };
+        let told = if is_written { &mut file.told_of_rotation } else { &mut file.told };
+        let told = std::mem::replace(told, true);
         drop(files);
         if !told {
-            self.explain(line, &format!("{error}; these lines come here instead"));
+            let then = if is_written { "it goes on growing" } else { "these lines come here instead" };
+            self.explain(line, &format!("{error}; {then}"));
         }
-        self.to_stderr(line);
+        if !is_written {
+            self.to_stderr(line);
+        }
     }
 
     /// Says on standard error, as an error of the moment of `line`, why that line goes another way.
     pub(super) fn explain(&self, line: &Line, reason: &str) {
         let (channel, text) = ("error".to_owned(), reason.to_owned());
-        self.to_stderr(&Line { channel, text, task: None, ..line.clone() });
+        self.to_stderr(&Line { channel, text, task: None, fields: Vec::new(), ..line.clone() });
     }
+}
+
+/// How large a file of this channel's lines grows.
+fn max_bytes(settings: &ChannelSettings, channel: &str) -> u64 {
+    let setting = |channel: &str| settings.channels.get(channel)?.max_bytes;
+    setting(channel).or_else(|| setting(ERROR)).unwrap_or(FILE_BYTES)
 }
 
 /// What a panic under one of these locks leaves is at worst half a line.
@@ -134,7 +186,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 pub(super) mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::Arc;
 
     use jiff::tz::TimeZone;
     use tokio::sync::mpsc;
@@ -142,6 +193,8 @@ pub(super) mod tests {
     use super::super::line::Level;
     use super::super::queue_line::QueueLine;
     use super::*;
+    use crate::fields;
+    use crate::value::{Map, Value};
 
     /// A writer that keeps what it got; a closed one refuses it.
     #[derive(Clone, Default)]
@@ -183,7 +236,7 @@ pub(super) mod tests {
     pub(in super::super) fn bench(handling: &str, stdout: Memory) -> Bench {
         let stream = |memory: &Memory| Stream {
             to: Box::new(memory.clone()),
-            style: Style { zone: || TimeZone::UTC, colour: false },
+            style: Style { format: LogFormat::Text, zone: || TimeZone::UTC, colour: false },
         };
         let stderr = Memory::default();
         let (lines, queues) = QueueLines::new();
@@ -194,7 +247,7 @@ pub(super) mod tests {
     fn line(channel: &str) -> Line {
         let time = "2026-11-22T00:20:13Z".parse().unwrap();
         let (channel, text) = (channel.to_owned(), "text".to_owned());
-        Line { time, pid: 7, channel, level: Level::Info, task: None, text }
+        Line { time, pid: 7, channel, level: Level::Info, task: None, text, fields: Vec::new() }
     }
 
     #[test]
@@ -236,6 +289,52 @@ pub(super) mod tests {
         std::fs::create_dir(dir.path().join("missing")).unwrap();
         bench.outlet.write(&line("debug"));
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    fn configured(bench: &Bench, config: Map) {
+        drop(bench.outlet.configure(Arc::new(ChannelSettings::compile(&Value::Map(config)).unwrap())));
+    }
+
+    #[test]
+    fn the_config_goes_before_the_command_line_and_the_channel_before_that_of_errors() {
+        let bench = bench("log:1,error:1,audit:1", Memory::default());
+        configured(&bench, fields! { log: fields! { handling: 2 }, error: fields! { handling: 2 } });
+        for channel in ["log", "audit", "mine"] {
+            bench.outlet.write(&line(channel));
+        }
+        assert_eq!(bench.stdout.text().matches("[AUDIT]").count(), 1);
+        assert_eq!(bench.stderr.text().matches(['L', 'M']).count(), 2, "{}", bench.stderr.text());
+        configured(&bench, Map::new());
+        bench.outlet.write(&line("log"));
+        assert_eq!(bench.stdout.text().matches("[LOG]").count(), 1);
+    }
+
+    #[test]
+    fn a_line_that_does_not_pass_goes_nowhere_and_endpoints_get_those_that_do() {
+        let mut bench = bench("alert:Alerts", Memory::default());
+        let exclude = fields! { cold: fields! { text: "cold" } };
+        let endpoints = vec!["Alerts", "Pager"];
+        configured(&bench, fields! { alert: fields! { exclude_matches: exclude, transit_endpoints: endpoints } });
+        bench.outlet.write(&Line { text: "cold".to_owned(), ..line("alert") });
+        bench.outlet.write(&line("alert"));
+        let mut queues: Vec<_> = std::iter::from_fn(|| bench.queues.try_recv().ok()).map(|line| line.0).collect();
+        queues.sort();
+        assert_eq!(queues.iter().map(crate::name::QueueName::as_str).collect::<Vec<_>>(), ["Alerts", "Pager"]);
+        assert_eq!(bench.stdout.text() + &bench.stderr.text(), "");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_set_aside_is_told_once_and_has_every_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("alerts.log");
+        std::fs::create_dir(dir.path().join("alerts.log.1")).unwrap();
+        let bench = bench(&format!("alert:{}", path.display()), Memory::default());
+        configured(&bench, fields! { alert: fields! { max_bytes: 16_384 } });
+        let long = Line { text: "x".repeat(16_384), ..line("alert") };
+        (0..3).for_each(|_| bench.outlet.write(&long));
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3);
+        assert_eq!(bench.stderr.text().matches("it goes on growing").count(), 1, "{}", bench.stderr.text());
+        assert_eq!(bench.stderr.text().lines().count(), 1);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::line::Line;
-use crate::fields;
 use crate::name::QueueName;
 use crate::value::Map;
 
@@ -14,7 +13,8 @@ use crate::value::Map;
 pub const QUEUE_LINES: usize = 1024;
 
 /// A line that is for a queue, and the fields of its message: `channel`, `level`, `text`, `time` (seconds since 1970),
-/// `pid`, `task` if a task said it, and `dropped` if so many lines before this one found no room.
+/// `pid`, `task` if a task said it, `dropped` if so many lines before this one found no room, and those of the event
+/// that have other names.
 pub type QueueLine = (QueueName, Map);
 
 /// Where lines for queues go in.
@@ -42,7 +42,11 @@ impl QueueLines {
     /// Never waits.
     pub(super) fn offer(&self, queue: &QueueName, line: &Line) -> Offered {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        match self.tx.try_send((queue.clone(), fields_of(line, dropped))) {
+        let mut fields = fields_of(line);
+        if dropped > 0 {
+            fields.insert("dropped", dropped);
+        }
+        match self.tx.try_send((queue.clone(), fields)) {
             Ok(()) => Offered::Done,
             Err(TrySendError::Full(_)) => {
                 self.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
@@ -53,19 +57,17 @@ impl QueueLines {
     }
 }
 
-fn fields_of(line: &Line, dropped: u64) -> Map {
-    let mut fields = fields! {
-        channel: line.channel.as_str(),
-        level: line.level.as_str(),
-        text: line.text.as_str(),
-        time: line.time.as_second(),
-        pid: line.pid,
-    };
+/// The line as a message.
+pub(super) fn fields_of(line: &Line) -> Map {
+    let of_event = line.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let mut fields: Map = of_event.collect();
+    fields.insert("channel", line.channel.as_str());
+    fields.insert("level", line.level.as_str());
+    fields.insert("text", line.whole_text());
+    fields.insert("time", line.time.as_second());
+    fields.insert("pid", line.pid);
     if let Some(task) = &line.task {
         fields.insert("task", task.as_str());
-    }
-    if dropped > 0 {
-        fields.insert("dropped", dropped);
     }
     fields
 }
@@ -74,12 +76,13 @@ fn fields_of(line: &Line, dropped: u64) -> Map {
 mod tests {
     use super::super::line::Level;
     use super::*;
+    use crate::fields;
     use crate::value::Value;
 
     fn line(text: &str) -> Line {
         let time = "2026-11-22T00:20:13Z".parse().unwrap();
         let (channel, task) = ("alert".to_owned(), Some("Example1".to_owned()));
-        Line { time, pid: 7, channel, level: Level::Warning, task, text: text.to_owned() }
+        Line { time, pid: 7, channel, level: Level::Warning, task, text: text.to_owned(), fields: Vec::new() }
     }
 
     #[test]
@@ -91,6 +94,15 @@ mod tests {
             channel: "alert", level: "warning", text: "hot", time: 1_795_306_813, pid: 7, task: "Example1",
         };
         assert_eq!(rx.try_recv().unwrap(), (queue, expected));
+    }
+
+    #[test]
+    fn the_fields_of_an_event_are_those_of_the_message_but_for_ours() {
+        let of_event = [("metric", Value::from("cpu")), ("value", Value::from(1.5)), ("pid", Value::from(3))];
+        let fields = of_event.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let message = fields_of(&Line { fields, ..line("hot") });
+        assert_eq!((message.get("metric"), message.get("pid")), (Some(&Value::from("cpu")), Some(&Value::from(7))));
+        assert_eq!(message.get("text"), Some(&Value::from("hot metric=cpu value=1.5 pid=3")));
     }
 
     #[test]

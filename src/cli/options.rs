@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::version;
-use crate::channel::{DEFAULT_HANDLING, Handling};
+use crate::channel::{DEFAULT_HANDLING, Handling, LogFormat};
 use crate::config::MAIN;
 use crate::name::{QueueName, TaskName};
 
@@ -66,6 +66,10 @@ pub struct Options {
     #[arg(short, long, value_name = "CHANNELS", default_value = DEFAULT_HANDLING)]
     pub out_of_band: Handling,
 
+    /// How channels write their lines: text, or json, an object in each line
+    #[arg(long, value_name = "FORMAT", default_value = LogFormat::default().name(), value_parser = log_format)]
+    pub log_format: LogFormat,
+
     /// The transit directory [default: $MULTIMODULE_TRANSIT; else /var/lib/multimodule/transit for root, and
     /// ~/.local/state/multimodule/transit for others]
     #[arg(short = 'T', long, value_name = "DIR")]
@@ -78,6 +82,10 @@ fn prefix(text: &str) -> Result<String, String> {
         return Err("a prefix is empty; write as in -p mytasks::,others::".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    LogFormat::by_name(text).ok_or_else(|| "text and json are what there is".to_owned())
 }
 
 /// Which names there are is known once the config is.
@@ -102,6 +110,9 @@ impl Options {
         }
         let level = self.debug.to_string();
         words.extend(["-o".into(), self.out_of_band.to_string().into(), "-d".into(), level.into()]);
+        if self.log_format != LogFormat::default() {
+            words.extend(["--log-format".into(), self.log_format.name().into()]);
+        }
         words
     }
 }
@@ -127,7 +138,7 @@ mod tests {
         assert_eq!(options.control_queue.as_str(), "MultiModule_control");
         assert_eq!((options.prefixes.len(), options.config, options.debug), (0, None, 0));
         assert_eq!((options.state_dir, options.transit_dir), (PathBuf::from("state"), None));
-        assert_eq!(options.out_of_band, Handling::default());
+        assert_eq!((options.out_of_band, options.log_format), (Handling::default(), LogFormat::Text));
     }
 
     #[test]
@@ -157,6 +168,7 @@ mod tests {
             (["-q", "../x"], "which no name may hold"),
             (["-p", "A::,,B::"], "a prefix is empty"),
             (["-d", "much"], "invalid digit"),
+            (["--log-format", "xml"], "text and json"),
         ] {
             let refusal = read(&words).unwrap_err().to_string();
             assert!(refusal.contains(reason), "{words:?}: {refusal}");

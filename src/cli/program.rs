@@ -59,13 +59,14 @@ fn run(
     registry: fn() -> Result<Registry, RegistryError>,
 ) -> Result<(), Failure> {
     let launch = launch(&options)?;
-    let channels = channel::install(options.out_of_band, options.debug)?;
+    let channels = channel::install(options.out_of_band, options.debug, options.log_format)?;
     let lines = channels.take_queue_lines();
-    let set_level = Arc::new(move |level| channels.set_level(level));
+    let levels = channels.clone();
+    let set_level = Arc::new(move |level| levels.set_level(level));
     let registry = registry().map_err(|error| failure(error.into()))?;
     let (prefixes, state_dir, transit_dir) = (options.prefixes, options.state_dir, options.transit_dir);
     if let Some(process) = options.module {
-        let host_options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines };
+        let host_options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels };
         return host::run(host_options, registry).map_err(failure);
     }
     let daemon_options = DaemonOptions {
@@ -79,6 +80,7 @@ fn run(
         set_level,
         lines,
         service_manager,
+        channels,
     };
     daemon::run(daemon_options, registry).map_err(failure)
 }

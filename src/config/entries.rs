@@ -1,4 +1,4 @@
-//! A config's entries: the tasks and the router.
+//! A config's entries: the tasks, the router and the channels.
 
 use std::collections::BTreeMap;
 
@@ -42,11 +42,13 @@ pub struct Config {
     pub router: Value,
     /// What stands under `MultiModule`: thresholds and windows.
     pub monitoring: Overrides,
+    /// What stands under `OutOfBand`, for the channels to check; null if nothing does.
+    pub out_of_band: Value,
 }
 
 impl Config {
-    /// Reads the entries of `root`, or tells all that is wrong with them. The router's and the tasks' own settings
-    /// are for the router and the tasks to check.
+    /// Reads the entries of `root`, or tells all that is wrong with them. The settings of the router, the channels and
+    /// the tasks are for those to check.
     pub fn read(root: &Map) -> Result<Self, Vec<PathFault>> {
         let mut config = Self::default();
         let mut faults = Vec::new();
@@ -57,7 +59,7 @@ impl Config {
             match name {
                 ROUTER => config.router = value.clone(),
                 DAEMON => config.monitoring = monitoring::read(value, &mut Notes::new(path(), &mut faults)),
-                OUT_OF_BAND => faults.push(not_offered(path(), name)),
+                OUT_OF_BAND => config.out_of_band = value.clone(),
                 _ => config.read_task(name, value, &mut faults),
             }
         }
@@ -135,10 +137,6 @@ fn not_finite(value: &Value, path: &ValuePath, faults: &mut Vec<PathFault>) {
     }
 }
 
-fn not_offered(path: ValuePath, what: &str) -> PathFault {
-    PathFault { path, reason: format!("{what:?} is not part of this version"), advice: Some("leave it out".to_owned()) }
-}
-
 /// A special entry that a name without a map may have been meant for.
 fn special(name: &str) -> Option<String> {
     suggest::advice(name, [ROUTER, DAEMON, OUT_OF_BAND])
@@ -192,22 +190,13 @@ mod tests {
             "../x": Map::new(),
             Example1: "howdy",
             MultiModule: fields! { threshold: 1, thresholds: 2 },
-            OutOfBand: Map::new(),
             T: fields! { delivery: "never", a: 1, task: fields! { a: 2 } },
             routre: 1,
         };
         let faults = Config::read(&root).unwrap_err();
         let told: Vec<_> = faults.iter().map(|fault| fault.path.to_string()).collect();
-        let expected = [
-            "../x",
-            "Example1",
-            "MultiModule.threshold",
-            "MultiModule.thresholds",
-            "OutOfBand",
-            "T.delivery",
-            "T.task.a",
-            "routre",
-        ];
+        let expected =
+            ["../x", "Example1", "MultiModule.threshold", "MultiModule.thresholds", "T.delivery", "T.task.a", "routre"];
         assert_eq!(told, expected);
     }
 }

@@ -54,6 +54,7 @@ pub use path::{PathFault, Step, ValuePath};
 pub use place::Place;
 pub use plan::Plan;
 pub use pool::{Balance, MAX_WORKERS, Workers};
+pub use quantity::{SIZE_ADVICE, bytes};
 pub use queue_settings::{Fsync, Overflow, QueueSettings};
 pub use restart::{RestartSettings, RestartWhen};
 pub use running::{RunningConfig, RunningFault};

@@ -21,6 +21,8 @@ pub struct Plan {
     pub router_changed: bool,
     /// Whether thresholds or windows differ.
     pub monitoring_changed: bool,
+    /// Whether the entry of the channels differs.
+    pub channels_changed: bool,
 }
 
 impl Plan {
@@ -33,15 +35,16 @@ impl Plan {
             old.tasks.get(name).map(|entry| &entry.whole) == new.tasks.get(name).map(|entry| &entry.whole)
         };
         let (untouched, changed) = kept.into_iter().partition(same);
-        let (router_changed, monitoring_changed) = (old.router != new.router, old.monitoring != new.monitoring);
-        Self { added, changed, removed, untouched, router_changed, monitoring_changed }
+        let (router_changed, channels_changed) = (old.router != new.router, old.out_of_band != new.out_of_band);
+        let monitoring_changed = old.monitoring != new.monitoring;
+        Self { added, changed, removed, untouched, router_changed, monitoring_changed, channels_changed }
     }
 
     /// Whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let is_same = !self.router_changed && !self.monitoring_changed;
-        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty() && is_same
+        let tasks_differ = !(self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty());
+        !(tasks_differ || self.router_changed || self.monitoring_changed || self.channels_changed)
     }
 }
 
@@ -60,6 +63,9 @@ impl fmt::Display for Plan {
         }
         if self.monitoring_changed {
             parts.push("thresholds changed".to_owned());
+        }
+        if self.channels_changed {
+            parts.push("channels changed".to_owned());
         }
         f.write_str(&if parts.is_empty() { "nothing changed".to_owned() } else { parts.join("; ") })
     }
@@ -83,8 +89,9 @@ mod tests {
     #[test]
     fn each_task_is_added_changed_removed_or_untouched() {
         let old = config(fields! { A: fields! { a: 1 }, B: fields! { b: 1 }, C: Map::new(), Router: Map::new() });
-        let new =
-            config(fields! { A: fields! { a: 1 }, B: fields! { b: 2 }, D: Map::new(), Router: fields! { routes: 1 } });
+        let new = config(
+            fields! { A: fields! { a: 1 }, B: fields! { b: 2 }, D: Map::new(), OutOfBand: Map::new(), Router: fields! { routes: 1 } },
+        );
         let name = |text: &str| vec![TaskName::new(text).unwrap()];
         let expected = Plan {
             added: name("D"),
@@ -93,9 +100,10 @@ mod tests {
             untouched: name("A"),
             router_changed: true,
             monitoring_changed: false,
+            channels_changed: true,
         };
         assert_eq!(Plan::between(&old, &new), expected);
-        assert_eq!(expected.to_string(), "added D; changed B; removed C; routes changed");
+        assert_eq!(expected.to_string(), "added D; changed B; removed C; routes changed; channels changed");
         assert!(Plan::between(&new, &new).is_empty());
     }
 

@@ -38,7 +38,10 @@ fn seconds(text: &str) -> Option<f64> {
 }
 
 /// A size: a number of bytes, or text with a unit (`64MiB`, `1.5 GB`); at least 1 byte.
-pub(super) fn bytes(view: View<'_>) -> Result<u64, String> {
+///
+/// # Errors
+/// It is none; the text says why.
+pub fn bytes(view: View<'_>) -> Result<u64, String> {
     let bytes = match view {
         View::Text(text) => sized(text).ok_or_else(|| format!("{text:?} is no size"))?,
         View::Int(value) => u64::try_from(value).unwrap_or(0),
@@ -49,7 +52,7 @@ pub(super) fn bytes(view: View<'_>) -> Result<u64, String> {
 }
 
 /// What a size may look like.
-pub(super) const SIZE_ADVICE: &str = "write bytes (65536), or \"64KiB\", \"64MiB\", \"1GiB\"";
+pub const SIZE_ADVICE: &str = "write bytes (65536), or \"64KiB\", \"64MiB\", \"1GiB\"";
 
 fn sized(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;

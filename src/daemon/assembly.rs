@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{Config, Framework, FrameworkKey, PathFault, ROUTER, ValuePath, did_you_mean};
+use crate::channel::ChannelSettings;
+use crate::config::{Config, Framework, FrameworkKey, OUT_OF_BAND, PathFault, ROUTER, ValuePath, did_you_mean};
 use crate::name::TaskName;
 use crate::router::RoutingTable;
 use crate::runtime::{Registry, Role, TaskKind, Wanted};
@@ -20,6 +21,8 @@ pub(crate) struct Assembly {
     pub(crate) placement: Placement,
     /// Where messages go.
     pub(crate) table: RoutingTable,
+    /// What becomes of the channels' lines.
+    pub(crate) channels: Arc<ChannelSettings>,
     /// Tasks that the config names and no code answers to, each with what a person should know.
     pub(crate) missing: BTreeMap<TaskName, String>,
 }
@@ -65,6 +68,12 @@ impl Assembly {
                 RoutingTable::default()
             }
         };
+        let channels = ChannelSettings::compile(&config.out_of_band).unwrap_or_else(|found| {
+            let base = ValuePath::default().key(OUT_OF_BAND);
+            faults.extend(found.into_iter().map(|f| PathFault { path: f.path.below(&base), ..f }));
+            ChannelSettings::default()
+        });
+        let channels = Arc::new(channels);
         around.add_unconfigured(&mut wanted, &table);
         if !around.is_checked {
             faults.extend(around.misspelt_queues(&config, &wanted, &table));
@@ -74,7 +83,7 @@ impl Assembly {
             faults.extend(found);
             Placement::default()
         });
-        if faults.is_empty() { Ok(Self { config, wanted, placement, table, missing }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { config, wanted, placement, table, channels, missing }) } else { Err(faults) }
     }
 }
 
@@ -263,8 +272,8 @@ mod tests {
 
     #[test]
     fn all_faults_come_at_once() {
-        let text = "{ Example1 => { outsrt => 1 }, Router => { routes => [ { forwards => 3 } ] } }";
-        check(text, Err(&["outsrt", "match", "forwards"]));
+        let text = "{ Example1 => { outsrt => 1 }, OutOfBand => { alert => { handling => [] } }, Router => { routes => [ { forwards => 3 } ] } }";
+        check(text, Err(&["outsrt", "match", "forwards", "handling"]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What happens to a daemon, one thing at a time.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,6 +24,9 @@ const SHORTEST_FEED: Duration = Duration::from_millis(10);
 pub(super) struct Events {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
+    /// It began on a terminal.
+    on_terminal: bool,
     pub(super) inbox: Option<ControlInbox>,
     pub(super) changed: Option<mpsc::Receiver<()>>,
     pub(super) lines: Option<Lines>,
@@ -43,6 +47,8 @@ enum Event {
     /// The watchdog is to hear that this loop turns.
     Feed,
     Line(QueueLine),
+    /// SIGHUP: whoever rotates logs has renamed them.
+    ReopenLogs,
     /// A process was seen to have begun or ended.
     News(TaskName),
     /// What runs was measured.
@@ -59,9 +65,13 @@ impl Events {
     pub(super) fn new() -> Result<Self, DaemonError> {
         let catch = |kind| signal(kind).map_err(|source| DaemonError::Kernel { what: "catching signals", source });
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+        let hang_up = catch(SignalKind::hangup())?;
+        let on_terminal = std::io::stdin().is_terminal();
         Ok(Self {
             interrupt,
             terminate,
+            hang_up,
+            on_terminal,
             inbox: None,
             changed: None,
             lines: None,
@@ -85,6 +95,7 @@ impl Events {
                 _ = self.interrupt.recv() => Event::Signal("SIGINT", Externals::End),
                 _ = self.terminate.recv() => Event::Signal("SIGTERM", Externals::Stay),
                 () = next_feed(&mut self.feed) => Event::Feed,
+                _ = self.hang_up.recv() => hung_up(self.on_terminal, std::io::stdin().is_terminal()),
                 message = next_message(&mut self.inbox) => Event::Control(message),
                 () = next_change(&mut self.changed) => Event::Look,
                 line = next_line(&mut self.lines) => Event::Line(line),
@@ -107,6 +118,12 @@ impl Events {
     }
 }
 
+/// What SIGHUP means: where a daemon had a terminal and has none any more, that this is gone, and the daemon with it, as
+/// ever; else that logs were renamed.
+fn hung_up(had_terminal: bool, has_terminal: bool) -> Event {
+    if had_terminal && !has_terminal { Event::Signal("SIGHUP", Externals::Stay) } else { Event::ReopenLogs }
+}
+
 async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
     match event {
         Event::Signal(name, externals) => return Some(Ending::Signal(name, externals)),
@@ -118,6 +135,7 @@ async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
         }
         Event::Report(report) => daemon.heed(report).await,
         Event::Line(line) => daemon.send_line(line),
+        Event::ReopenLogs => daemon.reopen_logs().await,
         Event::News(process) => daemon.node.look_at_worker(&process),
         Event::Control(message) => {
             let control = Control::read(&message.message);
@@ -212,5 +230,17 @@ async fn next_news(news: &mut Option<mpsc::Receiver<TaskName>>) -> TaskName {
     match process {
         Some(process) => process,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_ends_with_its_terminal_and_else_opens_its_logs_anew() {
+        let ends = |had, has| matches!(hung_up(had, has), Event::Signal("SIGHUP", Externals::Stay));
+        assert!(ends(true, false));
+        assert!(!ends(true, true) && !ends(false, false) && !ends(false, true));
     }
 }

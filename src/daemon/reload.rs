@@ -13,7 +13,7 @@ use super::error::DaemonError;
 use super::service::Service;
 use super::start::DaemonOptions;
 use super::watching::Watching;
-use crate::channel::QueueLine;
+use crate::channel::{ChannelHandle, QueueLine};
 use crate::config::{Config, Document, Overlay, Plan};
 use crate::monitor::Monitor;
 use crate::name::{QueueName, TaskName};
@@ -44,6 +44,7 @@ pub(super) struct Daemon {
     pub(super) state_dir: PathBuf,
     set_level: Arc<dyn Fn(u32) + Send + Sync>,
     pub(super) level: u32,
+    channels: ChannelHandle,
     file: Option<ConfigFile>,
     /// The file's text as it was applied last, for the places of faults.
     document: Option<Document>,
@@ -78,7 +79,8 @@ impl Daemon {
         file: Option<ConfigFile>,
         monitor: Monitor,
     ) -> Self {
-        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, service_manager, .. } = options;
+        let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, channels, service_manager, .. } =
+            options;
         Self {
             node,
             supervisor,
@@ -89,6 +91,7 @@ impl Daemon {
             state_dir,
             set_level,
             level,
+            channels,
             file,
             document: None,
             overlay: Overlay::new(),
@@ -211,7 +214,12 @@ impl Daemon {
         }
         self.watching.hold_to(&assembly.config.monitoring);
         assembly.wanted.values().for_each(|task| keep_those_of(&task.own));
-        self.put_in_place_aloud(&assembly, overlay.effective()).await?;
+        // First: what tasks say when they start is theirs already.
+        let before = self.channels.configure(assembly.channels.clone());
+        if let Err(error) = self.put_in_place_aloud(&assembly, overlay.effective()).await {
+            drop(self.channels.configure(before));
+            return Err(error);
+        }
         self.missing = assembly.missing;
         let plan = Plan::between(&self.config, &assembly.config);
         (self.config, self.overlay, self.document) = (assembly.config, overlay, document);
@@ -247,6 +255,14 @@ impl Daemon {
         self.level = level;
         self.supervisor.set_level(level).await;
         tracing::info!("the debug level is {level} now");
+    }
+
+    /// Opens the files of the channels anew, here and in the hosts, and has the hosts open their logs anew: somebody may
+    /// have renamed them.
+    pub(super) async fn reopen_logs(&self) {
+        self.channels.reopen();
+        self.supervisor.reopen_logs().await;
+        tracing::info!("the files of lines are opened anew");
     }
 
     /// Sends a line of a channel to a queue.

@@ -1,5 +1,6 @@
 //! How a daemon begins and ends.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::error::DaemonError;
 use super::events::{Ending, Events};
 use super::program::{process_name, run_in_runtime};
 use super::reload::{Daemon, Externals};
-use crate::channel::QueueLine;
+use crate::channel::{ChannelHandle, QueueLine};
 use crate::config::MAIN;
 use crate::monitor::Monitor;
 use crate::name::{QueueName, TaskName};
@@ -51,6 +52,8 @@ pub struct DaemonOptions {
     pub lines: Option<Lines>,
     /// Who started the daemon as a service, if somebody did.
     pub service_manager: ServiceManager,
+    /// The channels of this process.
+    pub channels: ChannelHandle,
 }
 
 /// Runs a daemon with these tasks until it is told to end. Returns when everything is saved.
@@ -103,7 +106,8 @@ async fn finish(ending: Ending, mut daemon: Daemon, mut events: Events) -> Resul
     daemon.notify(&Notice::Stopping);
     let externals = match ending {
         Ending::Signal(name, externals) => {
-            eprintln!("caught {name}. starting orderly exit");
+            // Its terminal may be what is gone: then there is nobody to tell.
+            drop(writeln!(std::io::stderr(), "caught {name}. starting orderly exit"));
             externals
         }
         Ending::Asked(externals) => externals,

@@ -108,6 +108,7 @@ impl Host {
     }
 
     fn reopen_log(&self) {
+        self.tasks.reopen_channels();
         if let Err(error) = log::reopen(&self.state_dir, &self.process) {
             tracing::error!("{}: its log goes on in the old file: {error}", self.process);
         }

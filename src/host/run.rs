@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::events::{Host, Signals};
 use super::tasks::{Tasks, is_known};
+use crate::channel::ChannelHandle;
 use crate::config::MAIN;
 use crate::daemon::{DaemonError, Lines, process_name, program_text, read_running_conf, run_in_runtime};
 use crate::link::{self, HostHello, HostLink};
@@ -38,6 +39,8 @@ pub struct HostOptions {
     pub set_level: Arc<dyn Fn(u32) + Send + Sync>,
     /// Lines that channels send to queues.
     pub lines: Option<Lines>,
+    /// The channels of this process.
+    pub channels: ChannelHandle,
 }
 
 /// Runs a host with these tasks until it is told to end. Returns when everything is saved.
@@ -50,7 +53,7 @@ pub fn run(options: HostOptions, registry: Registry) -> Result<(), DaemonError> 
 
 async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonError> {
     let signals = Signals::new()?;
-    let HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines } = options;
+    let HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels } = options;
     let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
     let nonce = std::env::var(NONCE_VARIABLE).ok();
     let running = read_running_conf(&state_dir)?.unwrap_or_default();
@@ -65,7 +68,7 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     failpoint!("host.locked");
     let transit = Transit::open(&transit_dir.map_or_else(transit::default_root, Ok)?)?;
     let node = start_node(&process, &state_dir, transit).await?;
-    let mut tasks = Tasks::new(process.clone(), prefixes, registry, node);
+    let mut tasks = Tasks::new(process.clone(), prefixes, registry, node, channels);
     tasks.apply(&running).await;
     failpoint!("host.applied");
     let hello = HostHello {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::channel::ChannelHandle;
 use crate::config::RunningConfig;
 use crate::daemon::{Assembly, Process, Surroundings};
 use crate::name::{QueueName, TaskName};
@@ -15,13 +16,20 @@ pub(super) struct Tasks {
     prefixes: Vec<String>,
     registry: Registry,
     node: Node,
+    channels: ChannelHandle,
     /// The config that it runs by; 0: none yet.
     generation: u64,
 }
 
 impl Tasks {
-    pub(super) fn new(process: TaskName, prefixes: Vec<String>, registry: Registry, node: Node) -> Self {
-        Self { process, prefixes, registry, node, generation: 0 }
+    pub(super) fn new(
+        process: TaskName,
+        prefixes: Vec<String>,
+        registry: Registry,
+        node: Node,
+        channels: ChannelHandle,
+    ) -> Self {
+        Self { process, prefixes, registry, node, channels, generation: 0 }
     }
 
     /// Runs what `running` gives this process; what is wrong with it, one line each, changes nothing.
@@ -38,6 +46,8 @@ impl Tasks {
                 return faults;
             }
         };
+        // First: what tasks say when they start is theirs already.
+        drop(self.channels.configure(assembly.channels.clone()));
         let share = assembly.share(Process::Host(&self.process), &running.nowhere);
         self.node.apply(share, assembly.table).await;
         self.generation = running.generation;
@@ -47,6 +57,11 @@ impl Tasks {
     /// The config that holds.
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Opens the files of the channels anew.
+    pub(super) fn reopen_channels(&self) {
+        self.channels.reopen();
     }
 
     /// Sends a line of a channel to a queue.

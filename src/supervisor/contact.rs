@@ -27,6 +27,8 @@ pub(super) struct Contact {
     pause: Duration,
     /// Not before this.
     next_call: Instant,
+    /// The host is to open its log anew as soon as it can be told.
+    reopens: bool,
 }
 
 type Connected = (DaemonLink, HostHello, mpsc::Receiver<ToDaemon>);
@@ -51,7 +53,7 @@ pub(super) enum ContactEvent {
 
 impl Contact {
     pub(super) fn new(state_dir: PathBuf, process: TaskName) -> Self {
-        Self { state_dir, process, state: State::Away, pause: PAUSES[0], next_call: Instant::now() }
+        Self { state_dir, process, state: State::Away, pause: PAUSES[0], next_call: Instant::now(), reopens: false }
     }
 
     /// Calls the host unless that is under way or done.
@@ -71,6 +73,8 @@ impl Contact {
     /// There is a new host: it is called at once.
     pub(super) fn begin_anew(&mut self) {
         self.hang_up();
+        // It has opened its log after that was asked for.
+        self.reopens = false;
         (self.pause, self.next_call) = (PAUSES[0], Instant::now());
     }
 
@@ -90,6 +94,11 @@ impl Contact {
     /// Whether the host can be told to open its log anew: it is linked, and its protocol knows that.
     pub(super) fn reopens_its_log(&self) -> bool {
         matches!(&self.state, State::Linked { link, .. } if link.version() >= REOPEN_LOG)
+    }
+
+    /// Has the host open its log anew, now or when it answers; one whose protocol does not know that goes on as it is.
+    pub(super) fn reopen_log(&mut self) {
+        self.reopens = !(self.reopens_its_log() && self.tell(ToHost::ReopenLog));
     }
 
     /// Tells the host something; false: it cannot be told now.
@@ -124,6 +133,9 @@ impl Contact {
         match outcome.unwrap_or_else(|_| Err(ended())) {
             Ok((link, hello, told)) => {
                 self.state = State::Linked { link, told, since: Instant::now() };
+                if self.reopens {
+                    self.reopen_log();
+                }
                 ContactEvent::Answered(hello)
             }
             Err(error) => {

@@ -11,6 +11,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::log::{Log, Shown};
+use crate::channel::{Terminal, terminal};
 use crate::name::TaskName;
 use crate::process::{FileError, HostFiles};
 
@@ -70,6 +71,7 @@ pub(super) struct LogReader {
     log: Log,
     bell: Arc<Notify>,
     process: TaskName,
+    terminal: Terminal,
     /// Why it cannot be shown, said once.
     fault: Option<String>,
 }
@@ -78,7 +80,7 @@ impl LogReader {
     pub(super) fn follow(bell: &LogBell, state_dir: &Path, process: &TaskName) -> Self {
         let path = HostFiles::new(state_dir, process).log();
         let bell = bell.follow(path.file_name().unwrap_or_default().to_owned());
-        Self { log: Log::follow(&path), bell, process: process.clone(), fault: None }
+        Self { log: Log::follow(&path), bell, process: process.clone(), terminal: terminal(), fault: None }
     }
 
     /// Waits until there may be more to show.
@@ -88,7 +90,7 @@ impl LogReader {
 
     /// Shows what was written since, or a portion of it; then there is soon more to show.
     pub(super) fn show(&mut self) {
-        let shown = self.log.show(&mut std::io::stdout().lock());
+        let shown = self.log.show(&mut self.terminal);
         if matches!(shown, Ok(Shown::Part)) {
             self.bell.notify_one();
         }
@@ -108,7 +110,7 @@ impl LogReader {
 
     /// The host writes to the new file.
     pub(super) fn reopened(&mut self) {
-        let shown = self.log.reopened(&mut std::io::stdout().lock());
+        let shown = self.log.reopened(&mut self.terminal);
         self.say(shown);
     }
 

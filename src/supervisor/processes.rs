@@ -108,6 +108,13 @@ impl Supervisor {
         drop(told);
     }
 
+    /// Has all hosts open their logs, and the files of their channels, anew.
+    pub async fn reopen_logs(&self) {
+        let told = self.ask_all(Instant::now() + CONFIGURED, |_done| Request::ReopenLog).await;
+        // Nobody answers that.
+        drop(told);
+    }
+
     /// Renews those of the `chosen` processes that run another program than this daemon, one after another until one
     /// fails. Returns at once; false: none is chosen.
     pub fn renew(&self, chosen: impl Fn(&TaskName) -> bool) -> bool {

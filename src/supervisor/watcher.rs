@@ -32,6 +32,8 @@ pub(super) enum Request {
     Configure { generation: u64, patience: bool, done: oneshot::Sender<()> },
     /// Tell the host that the debug level has changed.
     SetLevel(u32),
+    /// Tell the host to open its log anew.
+    ReopenLog,
     /// End the process and start it with this daemon's program, if it runs by another; `done` when it is there, or
     /// will not be.
     Renew { done: oneshot::Sender<renewal::Outcome> },
@@ -328,6 +330,7 @@ impl Watcher {
                 // A host that cannot be told reads it when it starts.
                 self.contact.tell(ToHost::SetLevel { level });
             }
+            Request::ReopenLog => self.contact.reopen_log(),
             Request::Renew { done } => self.renew(done),
             Request::Failsafe(evidence) => self.failsafe(*evidence),
             Request::WhenGone(done) => self.when_gone.push(done),

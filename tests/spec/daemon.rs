@@ -93,6 +93,11 @@ impl Daemon {
         self.child.signal(Signal::SIGTERM);
     }
 
+    /// SIGHUP: logs were renamed.
+    pub(crate) fn hang_up(&self) {
+        self.child.signal(Signal::SIGHUP);
+    }
+
     /// SIGKILL: a crash.
     pub(crate) fn kill(&self) {
         self.child.signal(Signal::SIGKILL);

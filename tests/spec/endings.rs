@@ -90,3 +90,15 @@ fn sigint_ends_everything_below_the_keepers() {
 fn cleanly_exit_with_exit_externals_ends_everything_below_the_keepers() {
     end(|world, _| cleanly_exit(world, ", exit_externals => 1"));
 }
+
+#[test]
+fn a_daemon_that_can_tell_nobody_ends_in_order_all_the_same() {
+    let world = World::new();
+    world.write_config("{ Example2 => {} }");
+    let (program, config) = (env!("CARGO_BIN_EXE_multimodule"), world.config_path());
+    let script = format!("exec {program} -c {} -p mytasks:: 2>/dev/full", config.display());
+    let daemon = world.program("/bin/sh").arg("-c").arg(script).start();
+    daemon.wait_for(" runs ", SOON);
+    daemon.terminate();
+    assert_eq!(daemon.exit_code(SOON), 0);
+}

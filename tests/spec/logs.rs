@@ -1,8 +1,17 @@
 //! What external tasks print: shown once, in order, also over a rotation.
 
 use std::fs;
+use std::path::Path;
 
 use crate::world::{SOON, World};
+
+impl World {
+    /// Waits until a host has this file as its standard output: it is made a moment before.
+    pub(crate) fn wait_for_a_host_that_prints_to(&self, name: &str, log: &Path) {
+        let stdout = format!("/proc/{}/fd/1", self.process(name).host.pid);
+        self.wait_for("its host at the new log", || (fs::read_link(&stdout).ok()? == log).then_some(()));
+    }
+}
 
 #[test]
 fn a_log_that_has_grown_is_rotated_and_every_line_is_shown_once_and_in_order() {
@@ -19,8 +28,8 @@ fn a_log_that_has_grown_is_rotated_and_every_line_is_shown_once_and_in_order() {
     let old = log.with_extension("log.1");
     world.wait_for("a rotated log", || fs::metadata(&old).ok());
     assert!(fs::metadata(&old).unwrap().len() >= 10 << 20);
-    // It writes to the new one when it has heard of it, and that is shown too.
-    world.wait_for("a new log", || fs::metadata(&log).ok());
+    world.wait_for_a_host_that_prints_to("Counter", &log);
+    // It writes to the new one, and that is shown too.
     world.send("{from => 'a', n => 15}", "Counter");
     daemon.wait_for("Counter: has heard 16.", SOON);
     world.wait_for("its line in the new log", || world.log("Counter").contains("has heard 16.").then_some(()));

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use multimodule::channel::{self, Handling};
+use multimodule::channel::{self, Handling, LogFormat};
 use multimodule::daemon::{self, DaemonOptions};
 use multimodule::host::{self, HostOptions};
 use multimodule::name::{QueueName, TaskName};
@@ -21,6 +21,7 @@ use multimodule::supervisor::{Launch, Program};
 
 use tokio::time::timeout;
 
+use crate::channels::Speaker;
 use crate::daemon::DaemonBuilder;
 use crate::hogs::{HOGS, hog};
 use crate::mill::Mill;
@@ -67,13 +68,14 @@ fn this_program_can_be_a_daemon() {
         misbehave(process.as_str());
         hog(process.as_str());
     });
-    let channels = channel::install(Handling::parse("log:1,error:2,alert:2").unwrap(), 0).unwrap();
+    let channels = channel::install(Handling::parse("log:1,error:2,alert:2").unwrap(), 0, LogFormat::Text).unwrap();
     let state_dir = std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into();
-    let set_level = Arc::new(move |level| channels.set_level(level));
+    let (levels, lines) = (channels.clone(), channels.take_queue_lines());
+    let set_level = Arc::new(move |level| levels.set_level(level));
     let tasks = registry();
     let ended = if let Some(process) = host_name() {
-        let options =
-            HostOptions { process, prefixes: Vec::new(), state_dir, transit_dir: None, set_level, lines: None };
+        let (prefixes, transit_dir) = (Vec::new(), None);
+        let options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels };
         host::run(options, tasks)
     } else {
         let options = DaemonOptions {
@@ -85,7 +87,8 @@ fn this_program_can_be_a_daemon() {
             launch: launch(),
             level: 0,
             set_level,
-            lines: None,
+            lines,
+            channels,
             service_manager: ServiceManager::default(),
         };
         daemon::run(options, tasks)
@@ -105,6 +108,7 @@ fn registry() -> Registry {
         .expect("names of their own");
     let tasks = tasks.with::<Teller>("Teller").expect("a name of its own");
     let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
+    let tasks = ["Speaker", "Loud"].into_iter().fold(tasks, |tasks, name| tasks.with::<Speaker>(name).expect("a name"));
     let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"].into_iter().chain(HOGS);
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
     let names = counters.map(str::to_owned).chain(numbered);
