@@ -16,6 +16,7 @@ use super::level;
 use super::line::{Level, Line};
 use super::outlet::{Outlet, Stream};
 use super::queue_line::{QueueLine, QueueLines};
+use super::recent::Recent;
 
 /// Why the channels could not be installed.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,12 @@ impl ChannelHandle {
     pub fn set_level(&self, level: u32) {
         // It fails only when the subscriber is gone, and then nobody says anything.
         drop(self.filter.reload(level::of_level(level)));
+    }
+
+    /// The newest lines of this process.
+    #[must_use]
+    pub fn recent(&self) -> Recent {
+        self.outlet.recent.clone()
     }
 
     /// The lines that are for queues, for whoever forwards them; nothing the second time. Up to

@@ -24,7 +24,9 @@ mod level;
 mod line;
 mod outlet;
 mod queue_line;
+mod recent;
 
 pub use handling::{DEFAULT_HANDLING, Handling, HandlingError, ROUTER_QUEUE, Sink};
 pub use install::{ChannelError, ChannelHandle, install};
 pub use queue_line::{QUEUE_LINES, QueueLine};
+pub use recent::Recent;

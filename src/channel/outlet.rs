@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use super::handling::{Handling, Sink};
 use super::line::{Line, Style};
 use super::queue_line::{Offered, QueueLines};
+use super::recent::Recent;
 use crate::process::FileError;
 
 /// A stream and how lines look on it.
@@ -30,6 +31,7 @@ pub(super) struct Outlet {
     queues: QueueLines,
     /// For files.
     plain: Style,
+    pub(super) recent: Recent,
 }
 
 /// A file that lines are appended to, opened with the first one.
@@ -81,11 +83,12 @@ impl Outlet {
     pub(super) fn new(handling: Handling, stdout: Stream, stderr: Stream, queues: QueueLines) -> Self {
         let plain = Style { zone: stderr.style.zone.clone(), colour: false };
         let (stdout, stderr) = (Mutex::new(stdout), Mutex::new(stderr));
-        Self { handling, stdout, stderr, files: Mutex::default(), queues, plain }
+        Self { handling, stdout, stderr, files: Mutex::default(), queues, plain, recent: Recent::default() }
     }
 
     /// Writes a line to where its channel goes.
     pub(super) fn write(&self, line: &Line) {
+        self.recent.keep(line.task.as_deref(), line.format(&self.plain));
         match self.handling.sink(&line.channel) {
             Sink::Stdout => self.to_stdout(line),
             Sink::Stderr => self.to_stderr(line),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   argv[0] is `multimodule spawner`   the spawner: before anything else, with one thread
+//!   a command, as `status`              a call to a daemon that runs
 //!   -m NAME                            the host of NAME
 //!   else                               the daemon
 //! ```
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use super::exit::{Exit, Failure};
 use super::open_transit::parse;
 use super::options::Options;
+use super::remote;
 use crate::channel;
+use crate::control;
 use crate::daemon::{self, DaemonError, DaemonOptions};
 use crate::host::{self, HostOptions};
 use crate::name::TaskName;
@@ -33,6 +36,9 @@ pub fn multimodule_main(registry: fn() -> Result<Registry, RegistryError>) -> Ex
         return process::spawner_main();
     }
     let exit = match parse(std::env::args_os()) {
+        Ok(Options { command: Some(command), state_dir, transit_dir, .. }) => {
+            remote::run(command, &state_dir, transit_dir)
+        }
         Ok(options) => match run(options, registry) {
             Ok(()) => Exit::Ok,
             Err(failure) => failure.report("multimodule"),
@@ -45,7 +51,7 @@ pub fn multimodule_main(registry: fn() -> Result<Registry, RegistryError>) -> Ex
 fn run(options: Options, registry: fn() -> Result<Registry, RegistryError>) -> Result<(), Failure> {
     let launch = launch(&options)?;
     let channels = channel::install(options.out_of_band, options.debug)?;
-    let lines = channels.take_queue_lines();
+    let (lines, recent) = (channels.take_queue_lines(), channels.recent());
     let set_level = Arc::new(move |level| channels.set_level(level));
     let registry = registry().map_err(|error| failure(error.into()))?;
     let (prefixes, state_dir, transit_dir) = (options.prefixes, options.state_dir, options.transit_dir);
@@ -63,6 +69,7 @@ fn run(options: Options, registry: fn() -> Result<Registry, RegistryError>) -> R
         level: options.debug,
         set_level,
         lines,
+        serve: Some(control::service(recent)),
     };
     daemon::run(daemon_options, registry).map_err(failure)
 }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::control::{Command, Control};
 use super::error::DaemonError;
 use super::reload::{Daemon, Externals};
+use super::requests::{Call, Calls};
 use super::start::Lines;
 use crate::channel::QueueLine;
 use crate::runtime::{ControlInbox, ControlMessage};
@@ -19,6 +20,7 @@ pub(super) struct Events {
     pub(super) inbox: Option<ControlInbox>,
     pub(super) changed: Option<mpsc::Receiver<()>>,
     pub(super) lines: Option<Lines>,
+    pub(super) calls: Option<Calls>,
 }
 
 enum Event {
@@ -27,6 +29,7 @@ enum Event {
     /// The config file may have changed, or a second has passed.
     Look,
     Line(QueueLine),
+    Call(Call),
 }
 
 /// Why a daemon ends.
@@ -39,7 +42,7 @@ impl Events {
     pub(super) fn new() -> Result<Self, DaemonError> {
         let catch = |kind| signal(kind).map_err(|source| DaemonError::Kernel { what: "catching signals", source });
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None })
+        Ok(Self { interrupt, terminate, inbox: None, changed: None, lines: None, calls: None })
     }
 
     /// Runs the daemon until something ends it.
@@ -54,6 +57,7 @@ impl Events {
                 message = next_message(&mut self.inbox) => Event::Control(message),
                 () = next_change(&mut self.changed) => Event::Look,
                 line = next_line(&mut self.lines) => Event::Line(line),
+                call = next_call(&mut self.calls) => Event::Call(call),
                 _ = second.tick() => Event::Look,
             };
             if let Some(ending) = handle(event, daemon).await {
@@ -76,6 +80,7 @@ async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
         Event::Signal(name, externals) => return Some(Ending::Signal(name, externals)),
         Event::Look => daemon.look().await,
         Event::Line(line) => daemon.send_line(line),
+        Event::Call(call) => return daemon.answer(call).await,
         Event::Control(message) => {
             let control = Control::read(&message.message);
             let ending = match control {
@@ -122,6 +127,17 @@ async fn next_change(changed: &mut Option<mpsc::Receiver<()>>) {
     // Without a watcher the look each second remains.
     if change.is_none() {
         std::future::pending::<()>().await;
+    }
+}
+
+async fn next_call(calls: &mut Option<Calls>) -> Call {
+    let call = match calls {
+        Some(calls) => calls.recv().await,
+        None => None,
+    };
+    match call {
+        Some(call) => call,
+        None => std::future::pending().await,
     }
 }
 

@@ -25,6 +25,7 @@ impl Daemon {
 
     /// The tasks that are on their way out, whose queues nobody reads from now on.
     pub(super) fn removed(&mut self, new: &Placement) {
+        self.stopped.retain(|task| new.by_task.contains_key(task));
         let gone = self.placement.by_task.keys().filter(|task| !new.by_task.contains_key(*task));
         self.gone.extend(gone.cloned());
         self.gone.retain(|task| !new.by_task.contains_key(task));
@@ -41,7 +42,8 @@ impl Daemon {
         let tasks = processes.iter().flat_map(|process| self.placement.tasks_of(process));
         // A pool is read as long as one of its workers runs.
         let parked = tasks.filter(|task| workers(&self.placement, task).iter().all(|one| processes.contains(one)));
-        parked.filter(|task| !self.blocks(task)).chain(self.gone.iter().cloned()).collect()
+        let stopped = self.stopped.iter().cloned();
+        parked.chain(stopped).filter(|task| !self.blocks(task)).chain(self.gone.iter().cloned()).collect()
     }
 
     /// Whether the user wants senders to wait, whatever becomes of the task.

@@ -96,6 +96,7 @@ impl Watcher {
         let decision = settle_unseen_end(&self.files(), &self.name, &spec.restart, host, how);
         match decision {
             Ok(decision) => {
+                self.tell_unseen_end(host, &text);
                 self.error(&format!("its process has ended: {text}"));
                 self.phase = life::judged(&decision, Instant::now());
             }
@@ -142,8 +143,10 @@ impl Watcher {
     pub(super) fn tell_parked(&self) {
         if self.phase == Phase::Parked {
             let file = self.sight.parked_by();
+            self.note_failsafe();
             self.error(&format!("parked: its process is not started again until {} is removed", file.display()));
         } else {
+            self.note_cleared();
             tracing::info!(task = self.name.as_str(), "{}: no longer parked", self.name);
         }
     }

@@ -19,6 +19,7 @@
 mod adoption;
 mod contact;
 mod effects;
+mod history;
 mod launch;
 mod life;
 mod log;
@@ -28,8 +29,12 @@ mod renewal;
 mod rolling;
 mod shared;
 mod sight;
+mod telling;
+mod view;
 mod watcher;
 
+pub use history::{EVENTS, Event, History, What};
 pub use launch::{HostArguments, Launch, Program};
 pub use processes::Supervisor;
+pub use view::{ProcessView, Standing, Views};
 pub use watcher::Spec;

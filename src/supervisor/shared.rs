@@ -6,8 +6,10 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::history::History;
 use super::launch::Launch;
 use super::log_reader::LogBell;
+use super::view::{ProcessView, Views};
 use crate::name::TaskName;
 use crate::process::{Argument, ArgumentError, KeeperOrder, SpawnError, Spawner};
 use crate::restart::Policy;
@@ -45,6 +47,9 @@ pub(super) struct Shared {
     parked: Mutex<BTreeSet<TaskName>>,
     /// Those that run another program than this daemon.
     outdated: Mutex<BTreeSet<TaskName>>,
+    /// How the processes stand.
+    views: Mutex<Views>,
+    pub(super) history: History,
     /// Made at the first start, and anew when it is gone.
     spawner: Mutex<Option<Spawner>>,
 }
@@ -58,6 +63,8 @@ impl Shared {
             log_bell,
             parked: Mutex::default(),
             outdated: Mutex::default(),
+            views: Mutex::default(),
+            history: History::default(),
             spawner: Mutex::new(None),
         }
     }
@@ -82,6 +89,16 @@ impl Shared {
     pub(super) fn note_outdated(&self, process: &TaskName, outdated: bool) {
         let mut all = self.outdated.lock().unwrap_or_else(PoisonError::into_inner);
         let _known = if outdated { all.insert(process.clone()) } else { all.remove(process) };
+    }
+
+    /// How the processes stand.
+    pub(super) fn views(&self) -> Views {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how `process` stands.
+    pub(super) fn show(&self, process: &TaskName, view: ProcessView) {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).insert(process.clone(), view);
     }
 
     /// Has a keeper made for `process`. It waits for the spawner's answer on a thread that may block.

@@ -16,6 +16,8 @@ use super::log_reader::LogReader;
 use super::renewal::{self, Age};
 use super::shared::Shared;
 use super::sight::Sight;
+use super::telling::Told;
+use super::view::ProcessView;
 use crate::link::{HostHello, LinkError, ToDaemon, ToHost};
 use crate::name::TaskName;
 use crate::process::is_of_this_boot;
@@ -98,6 +100,9 @@ pub(super) struct Watcher {
     when_gone: Vec<oneshot::Sender<()>>,
     pub(super) age: Age,
     last_seen: Seen,
+    /// How it stands, as others were told.
+    pub(super) shown: Option<ProcessView>,
+    pub(super) told: Told,
 }
 
 enum Event {
@@ -125,6 +130,8 @@ impl Watcher {
             when_gone: Vec::new(),
             age: Age::default(),
             last_seen: Seen::default(),
+            shown: None,
+            told: Told::default(),
             shared,
             name,
         }
@@ -140,6 +147,7 @@ impl Watcher {
                     self.begin();
                 }
                 self.act(seen).await;
+                self.show(seen.host);
             }
             match self.wait(seen).await {
                 Event::Request(None) => return,
@@ -171,6 +179,7 @@ impl Watcher {
         if another {
             self.contact.begin_anew();
         }
+        self.tell_history(seen.host);
         if seen.host {
             self.contact.call_if_due(Instant::now());
         } else {
@@ -182,7 +191,7 @@ impl Watcher {
         if !self.sight.is_blind()
             && let Some(outcome) = self.adoption.first_look(seen, self.sight.record(), &self.files())
         {
-            outcome.tell(&self.name);
+            self.found(&outcome);
         }
         self.follow_renewal();
         seen
@@ -333,7 +342,7 @@ impl Watcher {
 
     fn no_answer(&mut self, error: &LinkError) {
         if let Some(outcome) = self.adoption.no_answer(self.sight.record(), error) {
-            outcome.tell(&self.name);
+            self.found(&outcome);
             self.configured.clear();
             self.look_at_program();
         }
@@ -368,7 +377,7 @@ impl Watcher {
     fn adopt(&mut self, hello: &HostHello) {
         let current = self.is_current(hello);
         if let Some(outcome) = self.adoption.answered(self.sight.record(), hello, current) {
-            outcome.tell(&self.name);
+            self.found(&outcome);
         }
         self.look_at_program();
     }

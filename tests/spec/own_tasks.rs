@@ -62,6 +62,7 @@ fn this_program_can_be_a_daemon() {
     let Some(config) = std::env::var_os(CONFIG) else { return };
     host_name().iter().for_each(|process| misbehave(process.as_str()));
     let channels = channel::install(Handling::parse("log:1,error:2,alert:2").unwrap(), 0).unwrap();
+    let recent = channels.recent();
     let state_dir = std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into();
     let set_level = Arc::new(move |level| channels.set_level(level));
     let tasks = registry();
@@ -80,6 +81,7 @@ fn this_program_can_be_a_daemon() {
             level: 0,
             set_level,
             lines: None,
+            serve: Some(multimodule::control::service(recent)),
         };
         daemon::run(options, tasks)
     };

@@ -1,0 +1,1 @@
+//! What comes of requests, told without a daemon.
