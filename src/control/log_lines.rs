@@ -111,6 +111,6 @@ mod tests {
         let line = format!("{}\n", "x".repeat(99));
         std::fs::write(&path, line.repeat(30_000)).unwrap();
         let all = LogFile::new(path).last(usize::MAX).unwrap();
-        assert!(all.len() as u64 <= TAIL_BYTES && all.len() % 100 == 0, "{}", all.len());
+        assert!(all.len() as u64 <= TAIL_BYTES && all.len().is_multiple_of(100), "{}", all.len());
     }
 }

@@ -271,7 +271,7 @@ mod tests {
     fn a_rate_is_told_from_the_second_look_on_and_over_some_time() {
         let (rates, start, task) = (Rates::default(), Instant::now(), TaskName::new("A").unwrap());
         let at = |ms: u64| start + Duration::from_millis(ms);
-        let mut check = |count, ms, expected| assert_eq!(rates.rate(task.clone(), count, at(ms)), expected);
+        let check = |count, ms, expected| assert_eq!(rates.rate(task.clone(), count, at(ms)), expected);
         check(10, 0, None);
         check(20, 100, None);
         check(30, 1000, Some(20.0));

@@ -106,7 +106,7 @@ mod tests {
         let whereabouts = Whereabouts { state_dir: state_dir.clone(), transit_dir };
         let published = whereabouts.publish().unwrap();
         std::fs::write(dir.path().join(".daemon-main@lie"), "relative").unwrap();
-        assert_eq!(known_daemons(dir.path()).unwrap(), [state_dir.clone()]);
+        assert_eq!(known_daemons(dir.path()).unwrap(), std::slice::from_ref(&state_dir));
         drop(lock);
         assert_eq!(known_daemons(dir.path()).unwrap(), Vec::<PathBuf>::new());
         let _again = InstanceLock::take(&state_dir).unwrap();

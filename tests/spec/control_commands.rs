@@ -147,6 +147,7 @@ fn a_daemon_without_config_file_cannot_reload() {
 fn a_stopped_task_runs_nowhere_until_it_is_started_and_loses_nothing() {
     let world = World::new();
     let daemon = world.own_daemon("{ Counter => {}, Other => { is_external => 0 } }").start();
+    daemon.wait_for("runs 2 tasks", SOON);
     for task in ["Counter", "Other"] {
         wait_for_status(&world, task, |status| status["state"] == "running");
         does(&world, &["stop", task], &format!("{task} is stopped"));
@@ -182,31 +183,32 @@ fn a_restarted_task_has_another_process_and_a_migrated_one_another_place() {
 #[test]
 fn a_failsafe_is_listed_with_its_evidence_and_cleared() {
     let world = World::new();
-    let config = "{ Quitter => { is_external => 1, restart => { max => 1, within => '60s', backoff => '1ms' } } }";
+    let config = "{ Counter => { is_external => 1, restart => { max => 1, within => '60s', backoff => '1ms' } } }";
     let daemon = world.own_daemon(config).start();
+    daemon.wait_for("runs 1 tasks", SOON);
     does(&world, &["failsafe"], "nothing is in failsafe");
-    refuses(&world, &["failsafe", "clear", "Quitter"], 69, "Quitter is not in failsafe");
+    refuses(&world, &["failsafe", "clear", "Counter"], 69, "Counter is not in failsafe");
     refuses(&world, &["failsafe", "clear", "Nobody"], 64, "Nobody is not in failsafe");
     park(&world, &daemon);
-    let status = wait_for_status(&world, "Quitter", |status| status["state"] == "failsafe");
+    let status = wait_for_status(&world, "Counter", |status| status["state"] == "failsafe");
     assert!(status["failsafe"].as_str().unwrap().contains("ends"), "{status}");
     let list = json(&world, &["failsafe"]);
-    assert!(list[0]["name"] == "Quitter" && list[0]["ends"].as_array().unwrap().len() > 1, "{list}");
-    refuses(&world, &["start", "Quitter"], 69, "multimodule failsafe clear Quitter");
-    does(&world, &["failsafe", "clear", "Quitter"], "Quitter is cleared");
-    wait_for_status(&world, "Quitter", |status| status["state"] == "running");
-    let what = events(&world, "Quitter");
+    assert!(list[0]["name"] == "Counter" && list[0]["ends"].as_array().unwrap().len() > 1, "{list}");
+    refuses(&world, &["start", "Counter"], 69, "multimodule failsafe clear Counter");
+    does(&world, &["failsafe", "clear", "Counter"], "Counter is cleared");
+    wait_for_status(&world, "Counter", |status| status["state"] == "running");
+    let what = events(&world, "Counter");
     assert!(what.contains(&"failsafed".to_owned()) && what.contains(&"cleared".to_owned()), "{what:?}");
 }
 
-/// Kills the host of `Quitter` until it is parked.
+/// Kills the host of `Counter` until it is parked.
 fn park(world: &World, daemon: &Daemon) {
     for _ in 0..2 {
-        let before = wait_for_status(world, "Quitter", |status| status["pid"].is_u64());
-        let pid = before["pid"].as_i64().unwrap();
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
-        wait_for_status(world, "Quitter", |status| status["pid"] != before["pid"]);
+        let before = wait_for_status(world, "Counter", |status| status["pid"].is_u64());
+        let pid = before["pid"].as_i64().expect("a pid");
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it lives");
+        wait_for_status(world, "Counter", |status| status["pid"] != before["pid"]);
     }
     daemon.wait_for("parked", SOON);
 }
@@ -221,7 +223,7 @@ fn the_log_of_the_daemon_and_of_a_task_is_told() {
     let own = ask(&world, &["log"]);
     assert!(own.code == 0 && own.stdout.contains("runs 1 tasks"), "{own:?}");
     refuses(&world, &["log", "Conter"], 64, "did you mean Counter?");
-    let follower = world.program(env!("CARGO_BIN_EXE_multimodule")).arg("log").arg("-f").arg("-n").arg("0").start();
+    let follower = world.program(env!("CARGO_BIN_EXE_multimodule")).arg("log").arg("-f").start();
     world.write_config("{ Counter => { label => 'two' } }");
     follower.wait_for("the changed config is applied", SOON);
 }

@@ -18,7 +18,7 @@ fn daemon(world: &World) -> Daemon {
 
 fn connect(world: &World) -> UnixStream {
     let stream = UnixStream::connect(world.state().join("control.sock")).expect("the daemon listens");
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out of a socket");
     stream
 }
 
@@ -56,7 +56,7 @@ fn what_is_no_request_of_ours_is_refused_with_its_reason() {
     check(&world, &request("GET /v1/tasks/%zz", ""), 400, "percent sign");
     check(&world, &request("GET /v1/tasks/Nobody", ""), 404, "there is no task Nobody");
     check(&world, &request("GET /v1/log?lines=many", ""), 400, "lines is no number");
-    check(&world, &request(&format!("GET /{}", "x".repeat(100_000)), ""), 4, "");
+    check(&world, &request(&format!("GET /{}", "x".repeat(100_000)), ""), 431, "");
     let huge = format!("content-length: {}\r\n", 2 << 20);
     let body = vec![b'x'; 2 << 20];
     check(&world, &[request("PUT /v1/tasks/Example2/state", &huge), body].concat(), 413, "larger than 1048576 bytes");
@@ -94,9 +94,9 @@ fn an_endless_body_is_cut_off() {
 }
 
 fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[test]
