@@ -53,6 +53,7 @@ pub mod host;
 
 // border: talk, print, exit
 pub mod cli;
+pub mod control;
 
 #[path = "../tasks/mod.rs"]
 pub mod tasks;

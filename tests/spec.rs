@@ -10,6 +10,10 @@ mod channels;
 mod children;
 #[path = "spec/control.rs"]
 mod control;
+#[path = "spec/control_commands.rs"]
+mod control_commands;
+#[path = "spec/control_requests.rs"]
+mod control_requests;
 #[path = "spec/crowd.rs"]
 mod crowd;
 #[path = "spec/daemon.rs"]

@@ -15,6 +15,7 @@ use super::level;
 use super::line::{Level, Line, LogFormat};
 use super::outlet::{Outlet, Stream};
 use super::queue_line::{QueueLine, QueueLines};
+use super::recent::Recent;
 use super::settings::ChannelSettings;
 use super::terminal;
 
@@ -84,6 +85,12 @@ impl ChannelHandle {
     /// Opens the files of all channels anew, each with its next line: somebody may have renamed them.
     pub fn reopen(&self) {
         self.outlet.reopen();
+    }
+
+    /// The newest lines of this process.
+    #[must_use]
+    pub fn recent(&self) -> Recent {
+        self.outlet.recent.clone()
     }
 
     /// The lines that are for queues, for whoever forwards them; nothing the second time. Up to

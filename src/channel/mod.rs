@@ -31,6 +31,7 @@ mod line;
 mod log_file;
 mod outlet;
 mod queue_line;
+mod recent;
 mod settings;
 mod terminal;
 
@@ -38,5 +39,6 @@ pub use handling::{DEFAULT_HANDLING, Handling, HandlingError, ROUTER_QUEUE, Sink
 pub use install::{ChannelError, ChannelHandle, install};
 pub use line::LogFormat;
 pub use queue_line::{QUEUE_LINES, QueueLine};
+pub use recent::Recent;
 pub use settings::{ChannelSettings, FILE_BYTES};
 pub use terminal::{Terminal, terminal};

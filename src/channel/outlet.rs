@@ -12,6 +12,7 @@ use super::handling::{ERROR, Handling, Sink};
 use super::line::{Line, LogFormat, Style, system_zone, visible};
 use super::log_file::{Appended, LogFile};
 use super::queue_line::{Offered, QueueLines, fields_of};
+use super::recent::Recent;
 use super::settings::{ChannelSettings, FILE_BYTES};
 use crate::value::MapView;
 
@@ -41,6 +42,7 @@ pub(super) struct Outlet {
     queues: QueueLines,
     /// For files.
     plain: Style,
+    pub(super) recent: Recent,
 }
 
 impl Stream {
@@ -69,7 +71,7 @@ impl Outlet {
     pub(super) fn new(handling: Handling, stdout: Stream, stderr: Stream, queues: QueueLines) -> Self {
         let plain = Style { colour: false, ..stderr.style.clone() };
         let (stdout, stderr, settings) = (Mutex::new(stdout), Mutex::new(stderr), ArcSwap::default());
-        Self { handling, settings, stdout, stderr, files: Mutex::default(), queues, plain }
+        Self { handling, settings, stdout, stderr, files: Mutex::default(), queues, plain, recent: Recent::default() }
     }
 
     /// From now on the config says this; what it said before.
@@ -96,6 +98,7 @@ impl Outlet {
                 self.queues.offer(queue, line);
             });
         }
+        self.recent.keep(line.task.as_deref(), line.format(&self.plain));
         match sink {
             Sink::Stdout => self.to_stdout(line),
             Sink::Stderr => self.to_stderr(line),

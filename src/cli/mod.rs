@@ -5,17 +5,22 @@
 //!
 //! Nothing is decided here: a command reads its words, asks the transit, prints, and ends.
 
+mod commands;
 mod exit;
 mod message_text;
 mod open_transit;
 mod options;
 mod program;
 mod qtrans;
+mod remote;
 mod rtrans;
+mod shown;
 mod strans;
+mod table;
 mod version;
 mod waiting;
 
+pub use commands::Command;
 pub use exit::{Exit, Failure};
 pub use options::Options;
 pub use program::multimodule_main;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::commands::Command;
 use super::version;
 use crate::channel::{DEFAULT_HANDLING, Handling, LogFormat};
 use crate::config::MAIN;
@@ -31,11 +32,16 @@ Examples:
   multimodule -o log:./my.log,error:2,alert:Alerts -d 1
       Log lines go to a file, alerts become messages on the queue Alerts; debugging is on.
 
+  multimodule status
+      What runs where, and what waits. Also: log, start, stop, restart, migrate, reload, failsafe,
+      events, state; each has --help and --json.
+
 Exit codes: 0 orderly end, 64 usage, 65 data, 69 somebody else has it, 74 files, 75 try again,
 78 config, 130 second Ctrl-C.";
 
 /// A task daemon: many small tasks, one dependable system.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(subcommand_value_name = "COMMAND", disable_help_subcommand = true)]
 #[command(name = "multimodule", version, long_version = version::long(), after_help = EXAMPLES, max_term_width = 100)]
 pub struct Options {
     /// The queue that controls the daemon: config changes, cleanly_exit, debugging
@@ -74,6 +80,10 @@ pub struct Options {
     /// ~/.local/state/multimodule/transit for others]
     #[arg(short = 'T', long, value_name = "DIR")]
     pub transit_dir: Option<PathBuf>,
+
+    /// What to ask of a daemon that runs; without, this is a daemon
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 fn prefix(text: &str) -> Result<String, String> {
@@ -178,7 +188,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_help_are_command_lines() {
         let lines: Vec<_> = EXAMPLES.lines().filter_map(|line| line.strip_prefix("  multimodule ")).collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
         for line in lines {
             read(&line.split(' ').collect::<Vec<_>>()).unwrap();
         }

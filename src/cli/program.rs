@@ -3,6 +3,7 @@
 //! ```text
 //!   argv[0] is `multimodule spawner`   the spawner: before anything else, with one thread
 //!   as process 1 of a container        what reaps, and the rest in a child of it
+//!   a command, as `status`              a call to a daemon that runs
 //!   -m NAME                            the host of NAME
 //!   else                               the daemon
 //! ```
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use super::exit::{Exit, Failure};
 use super::open_transit::parse;
 use super::options::Options;
+use super::remote;
 use crate::channel;
+use crate::control;
 use crate::daemon::{self, DaemonError, DaemonOptions};
 use crate::host::{self, HostOptions};
 use crate::name::TaskName;
@@ -44,6 +47,9 @@ pub fn multimodule_main(registry: fn() -> Result<Registry, RegistryError>) -> Ex
         ServiceManager::default()
     });
     let exit = match parse(std::env::args_os()) {
+        Ok(Options { command: Some(command), state_dir, transit_dir, .. }) => {
+            remote::run(command, &state_dir, transit_dir)
+        }
         Ok(options) => match run(options, service_manager, registry) {
             Ok(()) => Exit::Ok,
             Err(failure) => failure.report("multimodule"),
@@ -60,7 +66,7 @@ fn run(
 ) -> Result<(), Failure> {
     let launch = launch(&options)?;
     let channels = channel::install(options.out_of_band, options.debug, options.log_format)?;
-    let lines = channels.take_queue_lines();
+    let (lines, recent) = (channels.take_queue_lines(), channels.recent());
     let levels = channels.clone();
     let set_level = Arc::new(move |level| levels.set_level(level));
     let registry = registry().map_err(|error| failure(error.into()))?;
@@ -81,6 +87,7 @@ fn run(
         lines,
         service_manager,
         channels,
+        serve: Some(control::service(recent)),
     };
     daemon::run(daemon_options, registry).map_err(failure)
 }

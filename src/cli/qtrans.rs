@@ -78,14 +78,6 @@ fn look(transit: &Transit) -> Result<(Vec<QueueStatus>, Exit), Failure> {
     Ok((found, exit))
 }
 
-/// How full a queue is, in percent: by bytes or by messages, whichever is more.
-fn percent(status: &QueueStatus) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a share for people, and 53 bits of it")]
-    let share = |held: u64, most: u64| held as f64 / most.max(1) as f64;
-    let (bytes, messages) = (status.settings.max_bytes, status.settings.max_messages);
-    100.0 * share(status.bytes, bytes).max(share(status.messages, messages))
-}
-
 fn table(found: &[QueueStatus], now_ns: u64) -> String {
     let heads = HEADS.map(str::to_owned);
     let rows: Vec<_> = std::iter::once(heads).chain(found.iter().map(|status| row(status, now_ns))).collect();
@@ -117,7 +109,7 @@ fn row(status: &QueueStatus, now_ns: u64) -> [String; COLUMNS] {
         status.messages.to_string(),
         status.bytes.to_string(),
         status.settings.max_bytes.to_string(),
-        format!("{:.1}%", percent(status)),
+        format!("{:.1}%", status.percent()),
         age(status, now_ns),
         reader,
     ]
@@ -143,7 +135,7 @@ fn queue_fields(status: &QueueStatus) -> Map {
         bytes: status.bytes,
         max_messages: status.settings.max_messages,
         max_bytes: status.settings.max_bytes,
-        percent_full: percent(status),
+        percent_full: status.percent(),
         oldest_ns: status.oldest_ns.map_or(Value::Null, Value::from),
         reader: reader,
         lanes: Value::List(status.lanes.iter().map(|lane| Value::Map(lane_fields(lane))).collect()),

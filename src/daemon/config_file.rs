@@ -85,10 +85,20 @@ impl ConfigFile {
 
     /// Reads the file.
     pub(super) fn read(&mut self) -> Result<Document, DaemonError> {
-        let fail = |reason: String| DaemonError::ConfigFile { path: self.path.clone(), reason };
-        let metadata = std::fs::metadata(&self.path).map_err(|error| fail(error.to_string()))?;
         // Remembered also when it turns out to be faulty: it is read again when it changes, not each second.
-        self.seen = Some(Seen::of(&metadata));
+        self.seen = Some(Seen::of(&self.metadata()?));
+        self.peek()
+    }
+
+    fn metadata(&self) -> Result<Metadata, DaemonError> {
+        let fail = |reason: String| DaemonError::ConfigFile { path: self.path.clone(), reason };
+        std::fs::metadata(&self.path).map_err(|error| fail(error.to_string()))
+    }
+
+    /// Reads the file; a change in it is still to be noticed.
+    pub(super) fn peek(&self) -> Result<Document, DaemonError> {
+        let fail = |reason: String| DaemonError::ConfigFile { path: self.path.clone(), reason };
+        let metadata = self.metadata()?;
         if !metadata.is_file() {
             return Err(fail("is no regular file; a config is read again and again, so it must be one".to_owned()));
         }

@@ -10,6 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::control::{Command, Control};
 use super::error::DaemonError;
 use super::reload::{Daemon, Externals};
+use super::requests::{Call, Calls};
 use super::start::Lines;
 use crate::channel::QueueLine;
 use crate::monitor::Report;
@@ -35,6 +36,7 @@ pub(super) struct Events {
     pub(super) reports: Option<mpsc::Receiver<Report>>,
     /// When the service manager's watchdog wants to hear of this loop, if it does.
     feed: Option<Interval>,
+    pub(super) calls: Option<Calls>,
 }
 
 enum Event {
@@ -53,6 +55,7 @@ enum Event {
     News(TaskName),
     /// What runs was measured.
     Report(Report),
+    Call(Call),
 }
 
 /// Why a daemon ends.
@@ -78,6 +81,7 @@ impl Events {
             news: None,
             reports: None,
             feed: None,
+            calls: None,
         })
     }
 
@@ -101,6 +105,7 @@ impl Events {
                 line = next_line(&mut self.lines) => Event::Line(line),
                 process = next_news(&mut self.news) => Event::News(process),
                 report = next_report(&mut self.reports) => Event::Report(report),
+                call = next_call(&mut self.calls) => Event::Call(call),
                 _ = second.tick() => Event::Second,
             };
             if let Some(ending) = handle(event, daemon).await {
@@ -137,6 +142,7 @@ async fn handle(event: Event, daemon: &mut Daemon) -> Option<Ending> {
         Event::Line(line) => daemon.send_line(line),
         Event::ReopenLogs => daemon.reopen_logs().await,
         Event::News(process) => daemon.node.look_at_worker(&process),
+        Event::Call(call) => return daemon.answer(call).await,
         Event::Control(message) => {
             let control = Control::read(&message.message);
             let ending = match control {
@@ -208,6 +214,17 @@ async fn next_change(changed: &mut Option<mpsc::Receiver<()>>) {
     // Without a watcher the look each second remains.
     if change.is_none() {
         std::future::pending::<()>().await;
+    }
+}
+
+async fn next_call(calls: &mut Option<Calls>) -> Call {
+    let call = match calls {
+        Some(calls) => calls.recv().await,
+        None => None,
+    };
+    match call {
+        Some(call) => call,
+        None => std::future::pending().await,
     }
 }
 

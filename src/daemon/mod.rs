@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   config file ─► ConfigFile ─┐
-//!   control queue ─────────────┼─► Daemon::handle ─► Assembly (pure) ─► Node::apply
+//!   control queue, calls ──────┼─► Daemon::handle ─► Assembly (pure) ─► Node::apply
 //!   signals, the second ───────┘
 //! ```
 //!
@@ -11,6 +11,7 @@
 //!
 //! Invariant: one daemon per state directory.
 
+mod answering;
 mod assembly;
 mod config_file;
 mod control;
@@ -23,16 +24,28 @@ mod places;
 mod program;
 mod reload;
 mod renewal;
+mod reports;
+mod requests;
 mod running_conf;
 mod service;
 mod share;
 mod start;
+mod stated;
+mod status;
+mod steering;
 mod watching;
+mod whereabouts;
 
 pub(crate) use assembly::{Assembly, Surroundings};
 pub use error::DaemonError;
 pub use program::program_text;
 pub(crate) use program::{process_name, run_in_runtime};
+pub use reports::{
+    DaemonStatus, Done, EventReport, EventsReport, FailsafeReport, LogSource, Outcome, PlaceReport, PlanReport,
+    QueueReport, ReloadReport, StateReport, Status, TaskState, TaskStatus, WaitReport, WorkerStatus,
+};
+pub use requests::{Answer, CALLS, Call, Caller, Calls, Refusal, RefusalKind, Request};
 pub use running_conf::{RunningConfError, read_running_conf, write_running_conf};
 pub(crate) use share::Process;
-pub use start::{DaemonOptions, Lines, run};
+pub use start::{DaemonOptions, Lines, Serve, run};
+pub use whereabouts::{Published, Whereabouts, known_daemons, runs};

@@ -25,6 +25,7 @@ impl Daemon {
 
     /// The tasks that are on their way out, whose queues nobody reads from now on.
     pub(super) fn removed(&mut self, new: &Placement) {
+        self.stopped.retain(|task| new.by_task.contains_key(task));
         let gone = self.placement.by_task.keys().filter(|task| !new.by_task.contains_key(*task));
         self.gone.extend(gone.cloned());
         self.gone.retain(|task| !new.by_task.contains_key(task));

@@ -34,7 +34,8 @@ impl Daemon {
         let mut moved = moved(&self.placement, &assembly.placement);
         moved.extend(self.on_their_way.iter().filter(|name| assembly.wanted.contains_key(*name)).cloned());
         if !moved.is_empty() {
-            self.spread(assembly, &effective, moved.clone()).await?;
+            let nowhere = moved.union(&self.stopped).cloned().collect();
+            self.spread(assembly, &effective, nowhere, Spread::Away).await?;
             failpoint!("migration.nowhere");
             self.wait_for_receivers(assembly, &moved).await;
             failpoint!("migration.waited");
@@ -42,14 +43,15 @@ impl Daemon {
         self.bound_queues(assembly);
         let here = assembly.placement.by_task.iter().filter(|(_, placed)| placed.place == Place::Daemon);
         self.watching.stopped = here.map(|(name, _)| name).filter(|name| self.has_failsafe(name)).cloned().collect();
-        self.spread(assembly, &effective, BTreeSet::new()).await?;
+        self.spread(assembly, &effective, self.stopped.clone(), Spread::Home).await?;
         let left = self.left_by_workers(&assembly.placement);
         self.node.dissolve_pools(left.into_iter());
         failpoint!("migration.in_place");
-        self.supervisor.want(&specs(assembly)).await;
+        self.supervisor.want(&specs(assembly, &self.stopped)).await;
         failpoint!("migration.wanted");
         self.on_their_way.clear();
         self.removed(&assembly.placement);
+        self.note_places(&assembly.placement);
         self.placement = assembly.placement.clone();
         Ok(())
     }
@@ -69,20 +71,20 @@ impl Daemon {
     }
 
     /// Has all processes run their shares of `assembly`, without the tasks that are `nowhere`.
-    async fn spread(
+    pub(super) async fn spread(
         &mut self,
         assembly: &Assembly,
         effective: &Map,
         nowhere: BTreeSet<TaskName>,
+        spread: Spread,
     ) -> Result<(), DaemonError> {
-        let is_away = !nowhere.is_empty();
         // Who waits for a person runs as little as who is on its way.
         let nowhere: BTreeSet<_> = nowhere.into_iter().chain(self.watching.stopped.iter().cloned()).collect();
         let share = assembly.share(Process::Daemon, &nowhere);
         let next = self.prepare(effective, nowhere)?;
         // It was compiled without faults before.
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
-        if is_away {
+        if spread == Spread::Away {
             // A task's home in this process is gone before anybody else sends to its queue what would overtake there what
             // is on its way through memory. A process that starts meanwhile goes by the config before.
             self.node.apply(share, table).await;
@@ -153,6 +155,15 @@ impl Daemon {
     }
 }
 
+/// What a spread is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spread {
+    /// To take tasks from their places.
+    Away,
+    /// To put tasks in their places.
+    Home,
+}
+
 /// A config for the hosts that is written and not theirs yet.
 struct Next {
     generation: u64,
@@ -179,7 +190,7 @@ fn next_generation(earlier: u64) -> u64 {
 }
 
 /// The tasks that run in another place than before.
-fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
+pub(super) fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
     let moves = old.changes(new).moved;
     let is_pool = |placed: &Option<Placed>| matches!(placed, Some(Placed { place: Place::Pool { .. }, .. }));
     // A pool with another number of workers stays what it is; see `runtime::pool`.
@@ -187,11 +198,13 @@ fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
     moves.into_iter().filter(|(_, way)| is_move(way)).map(|(name, _)| name).collect()
 }
 
-fn specs(assembly: &Assembly) -> BTreeMap<TaskName, Spec> {
-    let processes = assembly.placement.processes.iter();
+/// The processes that should run: not those of which all tasks are stopped.
+fn specs(assembly: &Assembly, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Spec> {
+    let processes = assembly.placement.processes.iter().filter(|(_, process)| !process.tasks.is_subset(stopped));
     let processes = processes
         .map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart), caps: Caps::default() }));
-    processes.chain(assembly.wanted.iter().flat_map(|(name, task)| worker_specs(assembly, name, task))).collect()
+    let pools = assembly.wanted.iter().filter(|(name, _)| !stopped.contains(*name));
+    processes.chain(pools.flat_map(|(name, task)| worker_specs(assembly, name, task))).collect()
 }
 
 /// The processes of a pool's workers.

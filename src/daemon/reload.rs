@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::assembly::{Assembly, Surroundings};
 use super::config_file::ConfigFile;
 use super::disk::Disk;
 use super::error::DaemonError;
+use super::places::{Spread, moved};
+use super::reports::PlanReport;
 use super::service::Service;
 use super::start::DaemonOptions;
+use super::status::Rates;
 use super::watching::Watching;
 use crate::channel::{ChannelHandle, QueueLine};
 use crate::config::{Config, Document, Overlay, Plan};
@@ -19,7 +22,7 @@ use crate::monitor::Monitor;
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
 use crate::secret::keep_those_of;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, What};
 use crate::task::Placement;
 use crate::transit::Transit;
 use crate::value::Map;
@@ -45,10 +48,10 @@ pub(super) struct Daemon {
     set_level: Arc<dyn Fn(u32) + Send + Sync>,
     pub(super) level: u32,
     channels: ChannelHandle,
-    file: Option<ConfigFile>,
+    pub(super) file: Option<ConfigFile>,
     /// The file's text as it was applied last, for the places of faults.
-    document: Option<Document>,
-    overlay: Overlay,
+    pub(super) document: Option<Document>,
+    pub(super) overlay: Overlay,
     /// What holds now.
     pub(super) config: Config,
     pub(super) called: BTreeSet<TaskName>,
@@ -60,6 +63,16 @@ pub(super) struct Daemon {
     pub(super) gone: BTreeSet<TaskName>,
     /// Tasks whose queues nobody reads, as far as their queues were told.
     pub(super) unread: BTreeSet<TaskName>,
+    /// Tasks that a person has stopped, until they are started or the daemon is.
+    pub(super) stopped: BTreeSet<TaskName>,
+    /// Since when the daemon runs.
+    pub(super) began: SystemTime,
+    /// Since when tasks run that run in this process.
+    pub(super) since: BTreeMap<TaskName, SystemTime>,
+    /// What the status before has seen.
+    pub(super) rates: Arc<Rates>,
+    /// Who asked for what is being done.
+    pub(super) by: Option<String>,
     /// A config that the disk did not take, until it does: what every process should run by, and where it stands.
     owed: Option<(Overlay, Option<Document>)>,
     /// What was said of tasks without code, so that it is said once.
@@ -101,6 +114,11 @@ impl Daemon {
             on_their_way: BTreeSet::new(),
             gone: BTreeSet::new(),
             unread: BTreeSet::new(),
+            stopped: BTreeSet::new(),
+            began: SystemTime::now(),
+            since: BTreeMap::new(),
+            rates: Arc::default(),
+            by: None,
             owed: None,
             missing: BTreeMap::new(),
             disk: Disk::default(),
@@ -151,7 +169,7 @@ impl Daemon {
                 let overlay = self.overlay.by_file(document.root().clone());
                 self.say(overlay, Some(document)).await;
             }
-            Err(error) => refused(&error),
+            Err(error) => self.refused(&error),
         }
     }
 
@@ -170,43 +188,97 @@ impl Daemon {
         self.say(self.overlay.clone(), self.document.clone()).await;
     }
 
+    /// Applies a config and says what came of it.
     async fn say(&mut self, overlay: Overlay, document: Option<Document>) {
+        if let Err(error) = self.replace(overlay, document).await {
+            self.refused(&error);
+        }
+    }
+
+    /// Applies a config whole. What fails while it is applied is put back as it was, and tried again each second
+    /// until the disk takes it.
+    pub(super) async fn replace(
+        &mut self,
+        overlay: Overlay,
+        document: Option<Document>,
+    ) -> Result<PlanReport, DaemonError> {
         let owed = (overlay.clone(), document.clone());
         match self.try_apply(overlay, document).await {
-            Ok(plan) => self.applied(&plan),
+            Ok(plan) => Ok(self.applied(plan)),
             Err(error) => {
-                refused(&error);
-                // A task that moves may be nowhere now: it stays there no longer than the disk refuses.
                 if matches!(error, DaemonError::RunningConf(_)) {
+                    self.put_back().await;
                     self.owed = Some(owed);
                 }
+                Err(error)
             }
         }
     }
 
-    fn applied(&mut self, plan: &Plan) {
+    /// Has everything run again by the config that holds: where nothing of the other one was written, the disk is not
+    /// needed for that.
+    async fn put_back(&mut self) {
+        let Ok(assembly) = self.assemble(&self.overlay, self.document.as_ref()) else { return };
+        let effective = self.overlay.effective();
+        if let Err(error) = self.spread(&assembly, &effective, self.stopped.clone(), Spread::Home).await {
+            tracing::error!("what ran before cannot be put back yet: {error}");
+        }
+    }
+
+    fn applied(&mut self, (plan, report): (Plan, PlanReport)) -> PlanReport {
         self.owed = None;
         if !plan.is_empty() {
             tracing::info!("the changed config is applied: {plan}");
+            self.note(None, What::Applied, &report.to_string());
         }
+        report
+    }
+
+    /// A config that is not applied: what runs goes on.
+    pub(super) fn refused(&self, error: &DaemonError) {
+        tracing::error!("the changed config is refused, what runs goes on:\n{error}");
+        let what = if matches!(error, DaemonError::RunningConf(_)) { What::RolledBack } else { What::Refused };
+        self.note(None, what, &error.to_string());
+    }
+
+    /// Writes into the history what happened, and by whom.
+    pub(super) fn note(&self, task: Option<&TaskName>, what: What, how: &str) {
+        self.supervisor.history().note(task, what, how, self.by.as_deref());
     }
 
     /// Tries again what the disk did not take; that was said.
     async fn try_again(&mut self) {
         let Some((overlay, document)) = self.owed.clone() else { return };
-        match self.try_apply(overlay, document).await {
-            Ok(plan) => self.applied(&plan),
+        match self.replace(overlay, document).await {
+            Ok(_) => {}
             Err(error) => tracing::debug!("the changed config is still refused: {error}"),
         }
     }
 
-    /// Applies a config whole, or changes nothing; tells what changed.
-    async fn try_apply(&mut self, overlay: Overlay, document: Option<Document>) -> Result<Plan, DaemonError> {
+    /// What a config comes to, or all that is wrong with it; changes nothing.
+    pub(super) fn assemble(&self, overlay: &Overlay, document: Option<&Document>) -> Result<Assembly, DaemonError> {
         let queues = self.queues();
         let (registry, prefixes, called) = (&self.registry, &self.prefixes, &self.called);
         let around = Surroundings { registry, prefixes, queues: &queues, called, is_checked: false };
-        let assembly = Assembly::of(&overlay.effective(), &around)
-            .map_err(|faults| DaemonError::Config(overlay.faults(document.as_ref(), faults)))?;
+        Assembly::of(&overlay.effective(), &around)
+            .map_err(|faults| DaemonError::Config(overlay.faults(document, faults)))
+    }
+
+    /// What an assembly changes.
+    pub(super) fn plan(&self, assembly: &Assembly) -> (Plan, PlanReport) {
+        let plan = Plan::between(&self.config, &assembly.config);
+        let report = PlanReport::of(&plan, &moved(&self.placement, &assembly.placement));
+        (plan, report)
+    }
+
+    /// Applies a config whole, or changes nothing; tells what changed.
+    pub(super) async fn try_apply(
+        &mut self,
+        overlay: Overlay,
+        document: Option<Document>,
+    ) -> Result<(Plan, PlanReport), DaemonError> {
+        let assembly = self.assemble(&overlay, document.as_ref())?;
+        let plan = self.plan(&assembly);
         for (task, reason) in &assembly.missing {
             if self.missing.get(task) != Some(reason) {
                 tracing::error!(task = task.as_str(), "{reason}; the others run");
@@ -221,7 +293,6 @@ impl Daemon {
             return Err(error);
         }
         self.missing = assembly.missing;
-        let plan = Plan::between(&self.config, &assembly.config);
         (self.config, self.overlay, self.document) = (assembly.config, overlay, document);
         Ok(plan)
     }
@@ -284,9 +355,4 @@ impl Daemon {
         };
         self.node.stop(patience).await && ended
     }
-}
-
-/// A config that is not applied: what runs goes on.
-fn refused(error: &DaemonError) {
-    tracing::error!("the changed config is refused, what runs goes on:\n{error}");
 }

@@ -1,6 +1,6 @@
 //! How a daemon begins and ends.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use super::error::DaemonError;
 use super::events::{Ending, Events};
 use super::program::{process_name, run_in_runtime};
 use super::reload::{Daemon, Externals};
+use super::requests::{CALLS, Call};
+use super::whereabouts::Whereabouts;
 use crate::channel::{ChannelHandle, QueueLine};
 use crate::config::MAIN;
 use crate::monitor::Monitor;
@@ -29,6 +31,10 @@ const NEWS: usize = 256;
 
 /// Lines of out-of-band channels that are configured to go to queues.
 pub type Lines = mpsc::Receiver<QueueLine>;
+
+/// Begins to serve whoever wants to call the daemon; called within its runtime when it runs. What it returns ends the
+/// service when it is dropped.
+pub type Serve = Box<dyn FnOnce(Whereabouts, mpsc::Sender<Call>) -> io::Result<Box<dyn Send>> + Send>;
 
 /// What a daemon is told on its command line.
 pub struct DaemonOptions {
@@ -54,6 +60,8 @@ pub struct DaemonOptions {
     pub service_manager: ServiceManager,
     /// The channels of this process.
     pub channels: ChannelHandle,
+    /// How it can be called from outside.
+    pub serve: Option<Serve>,
 }
 
 /// Runs a daemon with these tasks until it is told to end. Returns when everything is saved.
@@ -89,16 +97,37 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
     events.changed = config_file.as_mut().map(ConfigFile::watch);
     events.lines = options.lines.take();
     events.feed_each(options.service_manager.watchdog());
+    let serve = options.serve.take();
     let (node, inbox) = Node::start(node_options).await?;
     events.inbox = inbox;
+    let whereabouts = Whereabouts { state_dir, transit_dir: transit.root().to_owned() };
     let mut daemon = Daemon::new(node, supervisor, registry, transit, options, config_file, monitor);
+    // Who calls before everything has begun waits for it.
+    let _service = serve.and_then(|serve| open(serve, whereabouts, &mut events));
     if let Err(faults) = daemon.first(document).await {
         daemon.stop(PATIENCE, Externals::Stay).await;
         return Err(faults);
     }
     daemon.notify_ready();
     let ending = events.run(&mut daemon).await;
+    // Who calls from now on is told that nobody is there.
+    events.calls = None;
     finish(ending, daemon, events).await
+}
+
+/// Opens the door for calls. A daemon that cannot be called runs all the same.
+fn open(serve: Serve, whereabouts: Whereabouts, events: &mut Events) -> Option<Box<dyn Send>> {
+    let (calls, rx) = mpsc::channel(CALLS);
+    match serve(whereabouts, calls) {
+        Ok(service) => {
+            events.calls = Some(rx);
+            Some(service)
+        }
+        Err(error) => {
+            tracing::error!("status, reload and the other commands do not reach this daemon: {error}");
+            None
+        }
+    }
 }
 
 /// Ends in order; a second signal ends at once.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::places::workers;
 use super::reload::Daemon;
 use super::share::cpus;
 use crate::limits::{Alert, Overrides, Subject, Thresholds, Trip, Verdict};
@@ -19,6 +20,17 @@ use crate::task::Place;
 
 /// So many queues are looked at in a second: each costs up to some 30 µs where nobody here has it open.
 const QUEUES_A_SECOND: usize = 500;
+
+/// What a task used when that was measured last, with all that it has started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Measured {
+    /// CPU seconds per second.
+    pub(super) cpu: Option<f64>,
+    /// Bytes of resident memory.
+    pub(super) memory: Option<u64>,
+    /// Open files.
+    pub(super) files: Option<u64>,
+}
 
 /// What is kept for that from second to second.
 pub(super) struct Watching {
@@ -155,6 +167,25 @@ impl Daemon {
         }
         self.watching.cleared.extend(cleared);
         self.apply_again().await;
+    }
+
+    /// What a task used when that was measured last. Of one within the daemon only the time of its thread is known.
+    pub(super) fn measured(&self, task: &TaskName, place: &Place) -> Measured {
+        let processes = match place {
+            Place::Daemon => {
+                return Measured { cpu: self.watching.last.cores.get(task).copied(), ..Measured::default() };
+            }
+            Place::Process(process) => vec![process.clone()],
+            Place::Pool { .. } => workers(&self.placement, task),
+        };
+        let last = &self.watching.last;
+        let usages: Vec<_> = processes.iter().filter_map(|process| last.usages.get(process)).collect();
+        let cores: Vec<_> = processes.iter().filter_map(|process| last.cores.get(process)).collect();
+        Measured {
+            cpu: (!cores.is_empty()).then(|| cores.into_iter().sum()),
+            memory: (!usages.is_empty()).then(|| usages.iter().map(|usage| usage.resident_bytes).sum()),
+            files: usages.iter().filter_map(|usage| usage.files).reduce(|one, other| one + other),
+        }
     }
 
     pub(super) fn has_failsafe(&self, name: &TaskName) -> bool {

@@ -57,6 +57,8 @@ pub struct Report {
     pub usages: BTreeMap<TaskName, Usage>,
     /// What the daemon uses, without its bookkeeping.
     pub daemon: Option<Usage>,
+    /// CPU seconds per second since the look before, of external processes, tasks within the daemon, and the daemon.
+    pub cores: BTreeMap<TaskName, f64>,
     /// Alerts, and limits that were broken, in the order of names.
     pub verdicts: Vec<(TaskName, Subject, Verdict)>,
     /// What cannot be measured, each said once.

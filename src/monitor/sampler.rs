@@ -72,7 +72,7 @@ impl Sampler {
         let known = |name: &TaskName| facts.trees.contains_key(name) || facts.tasks.contains_key(name);
         self.subjects.retain(|name| *name == self.daemon || known(name) || facts.queues.contains_key(name));
         let complaints = std::mem::take(&mut self.complaints);
-        Report { usages, daemon, verdicts: self.subjects.take(), complaints }
+        Report { usages, daemon, cores: self.subjects.take_cores(), verdicts: self.subjects.take(), complaints }
     }
 
     fn sample_daemon(&mut self, facts: &Facts, at: Moment<'_>) -> Option<Usage> {

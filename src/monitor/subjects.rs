@@ -19,6 +19,7 @@ struct Judged {
 #[derive(Default)]
 pub(super) struct Subjects {
     all: BTreeMap<TaskName, Judged>,
+    cores: BTreeMap<TaskName, f64>,
     verdicts: Vec<(TaskName, Subject, Verdict)>,
 }
 
@@ -85,6 +86,11 @@ impl Subjects {
         std::mem::take(&mut self.verdicts)
     }
 
+    /// The newest readings of CPU time since this was last asked.
+    pub(super) fn take_cores(&mut self) -> BTreeMap<TaskName, f64> {
+        std::mem::take(&mut self.cores)
+    }
+
     /// A reading of something that counts up; `unit` of it is one of the metric's.
     fn rate(&mut self, name: &TaskName, subject: Subject, metric: Metric, counter: u64, unit: f64, at: Moment<'_>) {
         let rate = self.judged(name, subject).rates.entry(metric).or_default();
@@ -94,6 +100,9 @@ impl Subjects {
     }
 
     fn value(&mut self, name: &TaskName, subject: Subject, metric: Metric, value: f64, at: Moment<'_>) {
+        if metric == Metric::CpuOneCore {
+            self.cores.insert(name.clone(), value);
+        }
         let judged = self.judged(name, subject);
         let verdicts = judged.judge.next(at.now_ms, metric, value, at.thresholds);
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Failsafe(_))) {

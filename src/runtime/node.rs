@@ -319,6 +319,11 @@ impl Node {
         self.actors.keys()
     }
 
+    /// Which of its tasks have ended by themselves, with a fault that was told.
+    pub fn failed(&self) -> impl Iterator<Item = &TaskName> {
+        self.actors.iter().filter(|(_, handle)| handle.seat.has_ended()).map(|(name, _)| name)
+    }
+
     /// Ends everything in order: timers end, what is in mailboxes is delivered, states are saved. After `patience`
     /// what is left is given up and said; what came from the transit is still there. True: all ended orderly.
     pub async fn stop(mut self, patience: Duration) -> bool {

@@ -105,4 +105,9 @@ impl TaskKind {
     pub fn check_config(&self, own: &Map) -> Result<(), Vec<PathFault>> {
         (self.check_config)(own)
     }
+
+    /// Whether `text` is a state that a task of this kind takes; the reason if not.
+    pub fn check_state(&self, text: &str) -> Result<(), String> {
+        (self.check_state)(text)
+    }
 }

@@ -32,4 +32,4 @@ pub use encoding::{FORMAT, MAX_RECORD_BYTES};
 pub use error::{RecordFault, StoreError};
 pub use record::{OutboxEntry, OutputMark, PendingEntry, Position, Record, UnderWay, new_epoch};
 pub use recovery::{Aside, AsideReason, Recovered, Taken};
-pub use task_store::TaskStore;
+pub use task_store::{TaskStore, peek};

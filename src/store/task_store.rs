@@ -196,6 +196,21 @@ impl TaskStore {
     }
 }
 
+/// The newest whole record of a task, for whoever only wants to look: nothing is moved or locked. None where there is
+/// no record.
+///
+/// # Errors
+/// [`StoreError`]: as of [`TaskStore::recover`], but no code judges the state.
+pub fn peek(state_dir: &Path, task: &TaskName) -> Result<Option<Record>, StoreError> {
+    let store = TaskStore::open(state_dir, task)?;
+    let found = store.read_all()?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let Choice { taken, aside, .. } = choose(found, &mut |_| Ok(()));
+    taken.map(|(_, _, record)| Some(record)).ok_or_else(|| store.none_good(aside))
+}
+
 fn slot_index(n: u64) -> usize {
     usize::from(!n.is_multiple_of(2))
 }

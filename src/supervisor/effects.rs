@@ -95,6 +95,7 @@ impl Watcher {
         self.renewal_failed(&text);
         let Some(spec) = self.wish.spec() else { return };
         let decision = settle_unseen_end(&self.files(), &self.name, &spec.restart, host, how);
+        self.tell_unseen_end(host, &text);
         self.follow(&text, decision);
     }
 
@@ -165,8 +166,10 @@ impl Watcher {
     pub(super) fn tell_parked(&self) {
         if self.phase == Phase::Parked {
             let file = self.sight.parked_by();
+            self.note_failsafe();
             self.error(&format!("parked: its process is not started again until {} is removed", file.display()));
         } else {
+            self.note_cleared();
             tracing::info!(task = self.name.as_str(), "{}: no longer parked", self.name);
         }
     }

@@ -19,6 +19,7 @@
 mod adoption;
 mod contact;
 mod effects;
+mod history;
 mod launch;
 mod life;
 mod log;
@@ -29,9 +30,13 @@ mod rolling;
 mod running;
 mod shared;
 mod sight;
+mod telling;
+mod view;
 mod watcher;
 
+pub use history::{EVENTS, Event, History, What};
 pub use launch::{HostArguments, Launch, Program};
 pub use processes::Supervisor;
 pub use running::Running;
+pub use view::{ProcessView, Standing, Views};
 pub use watcher::Spec;

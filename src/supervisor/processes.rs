@@ -9,10 +9,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::history::History;
 use super::launch::Launch;
 use super::rolling::{Order, Rolling};
 use super::running::Running;
 use super::shared::Shared;
+use super::view::Views;
 use super::watcher::{Request, Spec, Watcher, Wish};
 use crate::name::TaskName;
 use crate::process::{Evidence, processes_on_record};
@@ -133,6 +135,18 @@ impl Supervisor {
     #[must_use]
     pub fn outdated(&self) -> BTreeSet<TaskName> {
         self.shared.outdated()
+    }
+
+    /// How the processes stand, as far as their watchers have looked.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        self.shared.views()
+    }
+
+    /// What happened to the processes, and what others note there.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.shared.history
     }
 
     /// Leaves all processes as they are; what is being renewed runs again first.

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::adoption::Adoptions;
+use super::history::History;
 use super::launch::Launch;
 use super::log_reader::LogBell;
 use super::running::AllRunning;
+use super::view::{ProcessView, Views};
 use super::watcher::Spec;
 use crate::name::TaskName;
 use crate::process::{Argument, ArgumentError, KeeperOrder, ProcessIdentity, SpawnError, Spawner};
@@ -53,6 +55,9 @@ pub(super) struct Shared {
     parked: Mutex<BTreeSet<TaskName>>,
     /// Those that run another program than this daemon.
     outdated: Mutex<BTreeSet<TaskName>>,
+    /// How the processes stand.
+    views: Mutex<Views>,
+    pub(super) history: History,
     /// Made at the first start, and anew when it is gone.
     spawner: Mutex<Option<Spawner>>,
 }
@@ -70,6 +75,8 @@ impl Shared {
             running: AllRunning::default(),
             parked: Mutex::default(),
             outdated: Mutex::default(),
+            views: Mutex::default(),
+            history: History::default(),
             spawner: Mutex::new(None),
         }
     }
@@ -101,6 +108,16 @@ impl Shared {
     pub(super) fn note_outdated(&self, process: &TaskName, outdated: bool) {
         let mut all = self.outdated.lock().unwrap_or_else(PoisonError::into_inner);
         let _known = if outdated { all.insert(process.clone()) } else { all.remove(process) };
+    }
+
+    /// How the processes stand.
+    pub(super) fn views(&self) -> Views {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how `process` stands.
+    pub(super) fn show(&self, process: &TaskName, view: ProcessView) {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).insert(process.clone(), view);
     }
 
     /// Has a keeper made for `process`. It waits for the spawner's answer on a thread that may block.

@@ -20,6 +20,8 @@ use super::log_reader::LogReader;
 use super::renewal::{self, Age};
 use super::shared::Shared;
 use super::sight::Sight;
+use super::telling::Told;
+use super::view::ProcessView;
 use crate::link::ToHost;
 use crate::name::TaskName;
 use crate::process::{Caps, Evidence, ProcessRef, is_of_this_boot};
@@ -113,6 +115,9 @@ pub(super) struct Watcher {
     when_gone: Vec<oneshot::Sender<()>>,
     pub(super) age: Age,
     last_seen: Seen,
+    /// How it stands, as others were told.
+    pub(super) shown: Option<ProcessView>,
+    pub(super) told: Told,
 }
 
 enum Event {
@@ -150,6 +155,8 @@ impl Watcher {
             when_gone: Vec::new(),
             age: Age::default(),
             last_seen: Seen::default(),
+            shown: None,
+            told: Told::default(),
             shared,
             name,
         }
@@ -165,6 +172,7 @@ impl Watcher {
                     self.begin();
                 }
                 self.act(seen).await;
+                self.show(seen.host);
             }
             match self.wait(seen).await {
                 Event::Over => return,
@@ -205,6 +213,7 @@ impl Watcher {
         if another {
             self.contact.begin_anew();
         }
+        self.tell_history(seen.host);
         if seen.host {
             self.contact.call_if_due(Instant::now());
         } else {
@@ -225,7 +234,7 @@ impl Watcher {
 
     fn adoption_is_over(&self, outcome: Option<Outcome>) {
         if let Some(outcome) = &outcome {
-            outcome.tell(&self.name);
+            self.found(outcome);
         }
         self.shared.adoptions.over(&self.name, outcome.as_ref());
     }

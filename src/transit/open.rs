@@ -95,6 +95,9 @@ impl Transit {
 
     /// A look at a queue, without a right to it; nothing where there is none.
     pub fn status(&self, queue: &QueueName) -> Result<Option<QueueStatus>, Error> {
+        if let Some(queue) = self.inner.consumed_here(queue) {
+            return status::look(&queue).map(Some);
+        }
         self.inner.find(queue)?.map(|queue| status::look(&queue)).transpose()
     }
 
@@ -210,6 +213,12 @@ impl Inner {
     /// A queue's files, if there are any.
     pub(super) fn find(&self, name: &QueueName) -> Result<Option<Arc<Queue>>, Error> {
         self.look_up(name, || Queue::open(&self.root, name, self.boot_id))
+    }
+
+    /// A queue that this process consumes: its consumer looks itself whether it was replaced.
+    fn consumed_here(&self, name: &QueueName) -> Option<Arc<Queue>> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.get(name)?.upgrade().filter(|queue| queue.consumed.load(Ordering::Relaxed))
     }
 
     fn look_up(

@@ -32,6 +32,23 @@ pub struct QueueStatus {
     pub lanes: Vec<LaneStatus>,
 }
 
+impl QueueStatus {
+    /// How full it is, in percent: by bytes or by messages, whichever is more.
+    #[must_use]
+    pub fn percent(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a share for people, and 53 bits of it")]
+        let share = |held: u64, most: u64| held as f64 / most.max(1) as f64;
+        let (bytes, messages) = (self.settings.max_bytes, self.settings.max_messages);
+        100.0 * share(self.bytes, bytes).max(share(self.messages, messages))
+    }
+
+    /// How many messages were ever finished.
+    #[must_use]
+    pub fn finished(&self) -> u64 {
+        self.lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.finished.1))
+    }
+}
+
 /// What one lane holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneStatus {

@@ -28,8 +28,16 @@ pub(crate) fn hog(process: &str) {
     };
     println!("{process}: takes what it can");
     take();
-    thread::sleep(WHILE);
+    stay();
     std::process::exit(0);
+}
+
+/// Does nothing more.
+fn stay() {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < WHILE {
+        thread::park_timeout(WHILE);
+    }
 }
 
 fn spin() {
@@ -41,25 +49,25 @@ fn spin() {
 
 fn fill_memory() {
     let memory: Vec<Vec<u8>> = (0..300).map(|_| vec![1; 1 << 20]).collect();
-    thread::sleep(WHILE);
+    stay();
     drop(memory);
 }
 
 fn leak() {
     let files: Vec<_> = (0..300).map(|_| File::open("/dev/null").expect("there is room for this")).collect();
-    thread::sleep(WHILE);
+    stay();
     drop(files);
 }
 
 fn thread_bomb() {
     for _ in 0..300 {
-        thread::spawn(|| thread::sleep(WHILE));
+        thread::spawn(stay);
     }
 }
 
 fn fork_bomb() {
     let children: Vec<_> = (0..BOMB).map_while(|_| Command::new("sleep").arg("60").spawn().ok()).collect();
-    thread::sleep(WHILE);
+    stay();
     drop(children);
 }
 

@@ -69,6 +69,7 @@ fn this_program_can_be_a_daemon() {
         hog(process.as_str());
     });
     let channels = channel::install(Handling::parse("log:1,error:2,alert:2").unwrap(), 0, LogFormat::Text).unwrap();
+    let recent = channels.recent();
     let state_dir = std::env::var_os(STATE).unwrap_or_else(|| "state".into()).into();
     let (levels, lines) = (channels.clone(), channels.take_queue_lines());
     let set_level = Arc::new(move |level| levels.set_level(level));
@@ -90,6 +91,7 @@ fn this_program_can_be_a_daemon() {
             lines,
             channels,
             service_manager: ServiceManager::default(),
+            serve: Some(multimodule::control::service(recent)),
         };
         daemon::run(options, tasks)
     };

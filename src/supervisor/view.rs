@@ -1,0 +1,64 @@
+//! What the daemon is told of one external process, without asking its watcher.
+
+use super::life::Phase;
+use super::watcher::Watcher;
+use crate::name::TaskName;
+
+/// How one process stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessView {
+    /// The host, while it lives.
+    pub pid: Option<u32>,
+    /// What it does.
+    pub standing: Standing,
+    /// When the host was started: milliseconds since 1970.
+    pub started_unix_ms: Option<i64>,
+    /// How often its keeper has started it again.
+    pub restarts: u64,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs.
+    Running,
+    /// It is being started.
+    Starting,
+    /// It is started again in a moment.
+    Waiting,
+    /// It is being ended.
+    Ending,
+    /// It ended, and stays so.
+    Ended,
+    /// It is parked until a person clears it.
+    Parked,
+}
+
+impl Watcher {
+    /// Tells the others how its process stands, if that has changed.
+    pub(super) fn show(&mut self, alive: bool) {
+        let standing = match self.phase {
+            Phase::Ending { .. } => Standing::Ending,
+            Phase::Parked => Standing::Parked,
+            _ if alive => Standing::Running,
+            Phase::Waiting { .. } => Standing::Waiting,
+            Phase::Stays | Phase::Gone => Standing::Ended,
+            // Its keeper is about to start it again.
+            Phase::Up | Phase::Starting { .. } => Standing::Starting,
+        };
+        let record = self.sight.record();
+        let view = ProcessView {
+            pid: record.filter(|_| alive).map(|record| record.host.pid),
+            standing,
+            started_unix_ms: record.filter(|_| alive).map(|record| record.started_unix_ms),
+            restarts: record.map_or(0, |record| record.starts.saturating_sub(1)),
+        };
+        if self.shown.as_ref() != Some(&view) {
+            self.shared.show(&self.name, view.clone());
+            self.shown = Some(view);
+        }
+    }
+}
+
+/// The processes that are watched, with how they stand.
+pub type Views = std::collections::BTreeMap<TaskName, ProcessView>;
