@@ -13,6 +13,7 @@
 
 mod answering;
 mod assembly;
+mod caps;
 mod config_file;
 mod control;
 mod disk;

@@ -78,6 +78,8 @@ pub(super) struct Daemon {
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
     disk: Disk,
+    /// What of the limits is not enforced here, as far as that was said.
+    pub(super) lacking: BTreeSet<(TaskName, String)>,
     pub(super) watching: Watching,
     pub(super) service: Service,
 }
@@ -122,6 +124,7 @@ impl Daemon {
             owed: None,
             missing: BTreeMap::new(),
             disk: Disk::default(),
+            lacking: BTreeSet::new(),
             watching: Watching::by(monitor),
             service: Service::of(service_manager),
         }
