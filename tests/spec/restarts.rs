@@ -116,7 +116,7 @@ fn a_task_that_ends_too_often_is_parked_with_its_reason_and_runs_again_when_the_
     daemon.wait_for("Counter: parked: its process is not started again until ", SOON);
     let failsafe = world.state().join("Counter.failsafe");
     let why = fs::read_to_string(&failsafe).unwrap();
-    for part in ["ended by SIGKILL", "Counter: has heard 1.", "To clear: remove this file"] {
+    for part in ["ended by SIGKILL", "Counter: has heard 1.", "To clear: `multimodule failsafe clear Counter`"] {
         assert!(why.contains(part), "{part}: {why}");
     }
     // A daemon that is started again leaves it parked, and says so.
