@@ -6,7 +6,6 @@
 //! before does not count then.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::places::workers;
@@ -90,7 +89,11 @@ impl Daemon {
             tasks: tasks.collect(),
             queues: self.fullness(),
             forget,
-            own_files: own_files(&[self.transit.root(), &self.state_dir]),
+            // As links of open files name them.
+            roots: [self.transit.root(), &self.state_dir]
+                .iter()
+                .filter_map(|root| std::fs::canonicalize(root).ok())
+                .collect(),
         };
         self.watching.was_parked = parked;
         self.watching.monitor.look(facts);
@@ -192,7 +195,7 @@ impl Daemon {
         HostFiles::new(&self.state_dir, name).failsafe().exists()
     }
 
-    /// What the config says of the tasks of a process, as JSON; secrets stand in it as references.
+    /// What the config says of the tasks of a process, each a line of JSON; secrets stand in it as references.
     fn entries_of(&self, process: &TaskName) -> String {
         let (effective, mut names) = (self.effective(), self.placement.tasks_of(process));
         if names.is_empty() {
@@ -215,11 +218,4 @@ fn readings(trip: &Trip) -> Vec<String> {
     let last = trip.readings.last().map_or(0, |reading| reading.at_ms);
     let seconds = |at_ms: u64| last.saturating_sub(at_ms) as f64 / 1000.0;
     trip.readings.iter().map(|reading| format!("{:.1} s before: {}", seconds(reading.at_ms), reading.value)).collect()
-}
-
-/// How many open files of this process lie below `roots`: queues, states and locks.
-fn own_files(roots: &[&Path]) -> u64 {
-    let files = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-    targets.filter(|target| roots.iter().any(|root| target.starts_with(root))).count() as u64
 }

@@ -1,6 +1,7 @@
 //! What the monitor is told, and what it tells.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ pub struct Facts {
     pub queues: BTreeMap<TaskName, f64>,
     /// Whose old readings do not count any more: a person has cleared them.
     pub forget: BTreeSet<TaskName>,
-    /// How many of the daemon's files are its bookkeeping.
-    pub own_files: u64,
+    /// Where queues and states lie: open files below are the framework's bookkeeping, and no limit counts them.
+    pub roots: Vec<PathBuf>,
 }
 
 /// The processes of an external process.

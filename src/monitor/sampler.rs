@@ -1,6 +1,7 @@
 //! The monitor's own state: a meter for each tree of processes, and what is judged.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::facts::{Facts, Report, Tree};
@@ -12,6 +13,9 @@ use crate::usage::{Handles, Machine, Meter, MeterError, Own, Root, Usage};
 
 /// Files that meters hold open: enough for some 130 trees; beyond, each reading opens anew, which costs a few µs.
 const HANDLES: usize = 2000;
+
+/// With fewer open files than this no level is near, and it is not looked which of them are the framework's.
+const MANY_FILES: u64 = 50;
 
 /// See the module.
 pub(super) struct Sampler {
@@ -77,7 +81,8 @@ impl Sampler {
 
     fn sample_daemon(&mut self, facts: &Facts, at: Moment<'_>) -> Option<Usage> {
         let usage = self.own_meter.as_mut()?.sample().ok()?;
-        self.own.set_files(facts.own_files.saturating_add(self.handles.held() as u64));
+        let files = bookkeeping(std::process::id(), &facts.roots);
+        self.own.set_files(files.saturating_add(self.handles.held() as u64));
         let usage = self.own.without(usage);
         self.subjects.process(&self.daemon, Subject::Daemon, &usage, self.machine.memory_bytes, at);
         Some(usage)
@@ -88,7 +93,10 @@ impl Sampler {
         let mut usages = BTreeMap::new();
         for (name, tree) in &facts.trees {
             self.subjects.starts(name, tree.starts, at);
-            if let Some(usage) = self.sample(name, *tree) {
+            if let Some(mut usage) = self.sample(name, *tree) {
+                if let (Some(files), Some(host)) = (usage.files.filter(|files| *files >= MANY_FILES), tree.host) {
+                    usage.files = Some(files.saturating_sub(bookkeeping(host.pid, &facts.roots)));
+                }
                 self.subjects.process(name, Subject::External, &usage, self.machine.memory_bytes, at);
                 usages.insert(name.clone(), usage);
             }
@@ -131,4 +139,11 @@ impl Sampler {
             }
         }
     }
+}
+
+/// How many open files of a process lie below `roots`: queues, states, locks and logs.
+fn bookkeeping(pid: u32, roots: &[PathBuf]) -> u64 {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    targets.filter(|target| roots.iter().any(|root| target.starts_with(root))).count() as u64
 }

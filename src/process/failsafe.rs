@@ -42,7 +42,7 @@ pub struct Failsafe {
     /// The readings that broke a limit, oldest first; none where no limit was broken.
     #[serde(default)]
     pub readings: Vec<String>,
-    /// Its entry in the config then, as RON.
+    /// The entries of its tasks in the config then, each a line of JSON.
     #[serde(default)]
     pub config: String,
     /// What a person does to have it run again.
@@ -56,7 +56,7 @@ pub struct Evidence {
     pub reason: String,
     /// What was read, oldest first.
     pub readings: Vec<String>,
-    /// Its entry in the config, as RON.
+    /// The entries of its tasks in the config, each a line of JSON.
     pub config: String,
     /// How it ended.
     pub ended: String,
