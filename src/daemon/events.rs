@@ -101,11 +101,11 @@ impl Events {
                 () = next_feed(&mut self.feed) => Event::Feed,
                 _ = self.hang_up.recv() => hung_up(self.on_terminal, std::io::stdin().is_terminal()),
                 message = next_message(&mut self.inbox) => Event::Control(message),
-                () = next_change(&mut self.changed) => Event::Look,
-                line = next_line(&mut self.lines) => Event::Line(line),
-                process = next_news(&mut self.news) => Event::News(process),
-                report = next_report(&mut self.reports) => Event::Report(report),
-                call = next_call(&mut self.calls) => Event::Call(call),
+                () = next(&mut self.changed) => Event::Look,
+                line = next(&mut self.lines) => Event::Line(line),
+                process = next(&mut self.news) => Event::News(process),
+                report = next(&mut self.reports) => Event::Report(report),
+                call = next(&mut self.calls) => Event::Call(call),
                 _ = second.tick() => Event::Second,
             };
             if let Some(ending) = handle(event, daemon).await {
@@ -195,57 +195,14 @@ async fn next_message(inbox: &mut Option<ControlInbox>) -> ControlMessage {
     }
 }
 
-async fn next_report(reports: &mut Option<mpsc::Receiver<Report>>) -> Report {
-    let report = match reports {
-        Some(reports) => reports.recv().await,
+/// The next of what comes this way; never, where it is not open or nobody sends any more.
+async fn next<T>(way: &mut Option<mpsc::Receiver<T>>) -> T {
+    let next = match way {
+        Some(way) => way.recv().await,
         None => None,
     };
-    match report {
-        Some(report) => report,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_change(changed: &mut Option<mpsc::Receiver<()>>) {
-    let change = match changed {
-        Some(changed) => changed.recv().await,
-        None => None,
-    };
-    // Without a watcher the look each second remains.
-    if change.is_none() {
-        std::future::pending::<()>().await;
-    }
-}
-
-async fn next_call(calls: &mut Option<Calls>) -> Call {
-    let call = match calls {
-        Some(calls) => calls.recv().await,
-        None => None,
-    };
-    match call {
-        Some(call) => call,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_line(lines: &mut Option<Lines>) -> QueueLine {
-    let line = match lines {
-        Some(lines) => lines.recv().await,
-        None => None,
-    };
-    match line {
-        Some(line) => line,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_news(news: &mut Option<mpsc::Receiver<TaskName>>) -> TaskName {
-    let process = match news {
-        Some(news) => news.recv().await,
-        None => None,
-    };
-    match process {
-        Some(process) => process,
+    match next {
+        Some(next) => next,
         None => std::future::pending().await,
     }
 }

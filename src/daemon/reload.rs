@@ -96,6 +96,7 @@ impl Daemon {
     ) -> Self {
         let DaemonOptions { control_queue, prefixes, state_dir, set_level, level, channels, service_manager, .. } =
             options;
+        let watching = Watching::by(monitor, [transit.root(), &state_dir]);
         Self {
             node,
             supervisor,
@@ -125,7 +126,7 @@ impl Daemon {
             missing: BTreeMap::new(),
             disk: Disk::default(),
             lacking: BTreeSet::new(),
-            watching: Watching::by(monitor),
+            watching,
             service: Service::of(service_manager),
         }
     }

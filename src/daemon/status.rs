@@ -156,7 +156,7 @@ fn worker(name: &TaskName, view: Option<&ProcessView>, stopped: bool) -> WorkerS
     let started = started.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     WorkerStatus {
         name: name.to_string(),
-        pid: view.and_then(|view| view.pid).filter(|_| !stopped),
+        pid: view.and_then(|view| view.host).map(|host| host.pid).filter(|_| !stopped),
         state,
         since: started.map(|time| time.to_string()),
         restarts: view.map_or(0, |view| view.restarts),
@@ -272,6 +272,7 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::ProcessRef;
 
     #[test]
     fn a_rate_is_told_from_the_second_look_on_and_over_some_time() {
@@ -288,7 +289,13 @@ mod tests {
     #[test]
     fn a_pool_is_as_well_as_its_best_worker() {
         let worker = |standing| {
-            let view = ProcessView { pid: Some(7), standing, started_unix_ms: None, restarts: 1 };
+            let view = ProcessView {
+                keeper: None,
+                host: Some(ProcessRef { pid: 7, start_ticks: 1 }),
+                standing,
+                started_unix_ms: None,
+                restarts: 1,
+            };
             worker(&TaskName::new("P.1").unwrap(), Some(&view), false)
         };
         let state = |standings: &[Standing]| {

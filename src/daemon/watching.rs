@@ -6,6 +6,7 @@
 //! before does not count then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::places::workers;
@@ -44,13 +45,15 @@ pub(super) struct Watching {
     was_parked: BTreeSet<TaskName>,
     /// The next queue to be looked at, by its task's place among all.
     next_queue: usize,
+    /// Where queues and states lie, as links of open files name it.
+    roots: Arc<[PathBuf]>,
     /// What was measured last.
     pub(super) last: Report,
 }
 
 impl Watching {
-    /// With the levels that hold where nobody says otherwise.
-    pub(super) fn by(monitor: Monitor) -> Self {
+    /// With the levels that hold where nobody says otherwise; queues and states lie below `roots`.
+    pub(super) fn by(monitor: Monitor, roots: [&Path; 2]) -> Self {
         Self {
             monitor,
             thresholds: Arc::new(Thresholds::defaults(cpus())),
@@ -58,6 +61,7 @@ impl Watching {
             cleared: BTreeSet::new(),
             was_parked: BTreeSet::new(),
             next_queue: 0,
+            roots: roots.into_iter().filter_map(|root| std::fs::canonicalize(root).ok()).collect(),
             last: Report::default(),
         }
     }
@@ -73,8 +77,8 @@ impl Daemon {
     pub(super) fn measure(&mut self) {
         let parked = self.supervisor.parked();
         let trees =
-            self.supervisor.running().into_iter().filter(|(name, _)| !parked.contains(name)).map(|(name, runs)| {
-                let tree = Tree { keeper: runs.keeper, host: runs.host, starts: runs.starts };
+            self.supervisor.views().into_iter().filter(|(name, _)| !parked.contains(name)).map(|(name, view)| {
+                let tree = Tree { keeper: view.keeper, host: view.host, starts: view.restarts };
                 (name, tree)
             });
         let tasks = self.node.counts().into_iter().map(|(name, counts)| {
@@ -89,11 +93,7 @@ impl Daemon {
             tasks: tasks.collect(),
             queues: self.fullness(),
             forget,
-            // As links of open files name them.
-            roots: [self.transit.root(), &self.state_dir]
-                .iter()
-                .filter_map(|root| std::fs::canonicalize(root).ok())
-                .collect(),
+            roots: self.watching.roots.clone(),
         };
         self.watching.was_parked = parked;
         self.watching.monitor.look(facts);

@@ -24,7 +24,7 @@ pub struct Facts {
     /// Whose old readings do not count any more: a person has cleared them.
     pub forget: BTreeSet<TaskName>,
     /// Where queues and states lie: open files below are the framework's bookkeeping, and no limit counts them.
-    pub roots: Vec<PathBuf>,
+    pub roots: Arc<[PathBuf]>,
 }
 
 /// The processes of an external process.

@@ -12,7 +12,6 @@ use tokio::time::{Instant, timeout_at};
 use super::history::History;
 use super::launch::Launch;
 use super::rolling::{Order, Rolling};
-use super::running::Running;
 use super::shared::Shared;
 use super::view::Views;
 use super::watcher::{Request, Spec, Watcher, Wish};
@@ -158,12 +157,6 @@ impl Supervisor {
     #[must_use]
     pub fn parked(&self) -> BTreeSet<TaskName> {
         self.shared.parked()
-    }
-
-    /// What runs of the processes.
-    #[must_use]
-    pub fn running(&self) -> BTreeMap<TaskName, Running> {
-        self.shared.running.list()
     }
 
     /// Stops a process that broke a limit: all of it is ended by force, and it is not started again until a person

@@ -12,7 +12,6 @@ use super::adoption::Adoptions;
 use super::history::History;
 use super::launch::Launch;
 use super::log_reader::LogBell;
-use super::running::AllRunning;
 use super::view::{ProcessView, Views};
 use super::watcher::Spec;
 use crate::name::TaskName;
@@ -49,8 +48,6 @@ pub(super) struct Shared {
     pub(super) log_bell: LogBell,
     news: mpsc::Sender<TaskName>,
     pub(super) adoptions: Adoptions,
-    /// What runs of them.
-    pub(super) running: AllRunning,
     /// The processes that are parked now.
     parked: Mutex<BTreeSet<TaskName>>,
     /// Those that run another program than this daemon.
@@ -72,7 +69,6 @@ impl Shared {
             log_bell,
             news,
             adoptions: Adoptions::begin(found),
-            running: AllRunning::default(),
             parked: Mutex::default(),
             outdated: Mutex::default(),
             views: Mutex::default(),
@@ -118,6 +114,11 @@ impl Shared {
     /// Notes how `process` stands.
     pub(super) fn show(&self, process: &TaskName, view: ProcessView) {
         self.views.lock().unwrap_or_else(PoisonError::into_inner).insert(process.clone(), view);
+    }
+
+    /// Nobody watches `process` any more.
+    pub(super) fn hide(&self, process: &TaskName) {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).remove(process);
     }
 
     /// Has a keeper made for `process`. It waits for the spawner's answer on a thread that may block.

@@ -3,12 +3,15 @@
 use super::life::Phase;
 use super::watcher::Watcher;
 use crate::name::TaskName;
+use crate::process::ProcessRef;
 
 /// How one process stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessView {
-    /// The host, while it lives.
-    pub pid: Option<u32>,
+    /// Its keeper, while that lives.
+    pub keeper: Option<ProcessRef>,
+    /// Its host, while that lives.
+    pub host: Option<ProcessRef>,
     /// What it does.
     pub standing: Standing,
     /// When the host was started: milliseconds since 1970.
@@ -48,7 +51,8 @@ impl Watcher {
         };
         let record = self.sight.record();
         let view = ProcessView {
-            pid: record.filter(|_| alive).map(|record| record.host.pid),
+            keeper: record.filter(|_| self.sight.keeper().is_some()).map(|record| record.keeper),
+            host: record.filter(|_| alive).map(|record| record.host),
             standing,
             started_unix_ms: record.filter(|_| alive).map(|record| record.started_unix_ms),
             restarts: record.map_or(0, |record| record.starts.saturating_sub(1)),

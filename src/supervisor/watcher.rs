@@ -179,7 +179,7 @@ impl Watcher {
                 Event::Request(Request::Leave(left)) if self.is_nothing_left() => {
                     // Who asked may have stopped waiting: then it is still needed.
                     if left.send(()).is_ok() {
-                        self.shared.running.forget(&self.name);
+                        self.shared.hide(&self.name);
                         return;
                     }
                 }
@@ -209,7 +209,6 @@ impl Watcher {
 
     fn look(&mut self) -> Seen {
         let (seen, another) = self.sight.look();
-        self.shared.running.note(&self.name, &self.sight, another);
         if another {
             self.contact.begin_anew();
         }
