@@ -4,6 +4,10 @@
 
 #[path = "spec/bad_input.rs"]
 mod bad_input;
+#[path = "spec/caps.rs"]
+mod caps;
+#[path = "spec/cgroups.rs"]
+mod cgroups;
 #[path = "spec/channels.rs"]
 mod channels;
 #[path = "spec/children.rs"]

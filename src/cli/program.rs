@@ -25,6 +25,7 @@ use crate::name::TaskName;
 use crate::process::{self, ServiceManager};
 use crate::runtime::{Registry, RegistryError};
 use crate::supervisor::{Launch, Program};
+use crate::usage::CgroupTree;
 
 /// Where a program finds itself: its file, whatever its name is now.
 const OURSELVES: &str = "/proc/self/exe";
@@ -87,6 +88,7 @@ fn run(
         lines,
         service_manager,
         channels,
+        cgroups: CgroupTree::of_this_process(),
         serve: Some(control::service(recent)),
     };
     daemon::run(daemon_options, registry).map_err(failure)

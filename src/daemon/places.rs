@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::assembly::{Assembly, Surroundings};
-use super::caps::{caps, lacking};
+use super::caps::caps;
 use super::draining::Sent;
 use super::error::DaemonError;
 use super::reload::Daemon;
@@ -43,12 +43,7 @@ impl Daemon {
         }
         self.bound_queues(assembly);
         let here = assembly.placement.by_task.iter().filter(|(_, placed)| placed.place == Place::Daemon);
-        for (process, fault) in lacking(assembly) {
-            // Once for each start, or change, of the config that asks for it.
-            if self.lacking.insert((process.clone(), fault.clone())) {
-                tracing::error!(task = process.as_str(), "{process}: a limit is not enforced here: {fault}");
-            }
-        }
+        self.tell_lacking(assembly);
         self.watching.stopped = here.map(|(name, _)| name).filter(|name| self.has_failsafe(name)).cloned().collect();
         self.spread(assembly, &effective, self.stopped.clone(), Spread::Home).await?;
         let left = self.left_by_workers(&assembly.placement);
@@ -208,9 +203,8 @@ pub(super) fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
 /// The processes that should run: not those of which all tasks are stopped.
 fn specs(assembly: &Assembly, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Spec> {
     let processes = assembly.placement.processes.iter().filter(|(_, process)| !process.tasks.is_subset(stopped));
-    let processes = processes.map(|(name, process)| {
-        (name.clone(), Spec { restart: policy(&process.restart), caps: caps(&process.limits).0 })
-    });
+    let processes = processes
+        .map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart), caps: caps(&process.limits) }));
     let pools = assembly.wanted.iter().filter(|(name, _)| !stopped.contains(*name));
     processes.chain(pools.flat_map(|(name, task)| worker_specs(assembly, name, task))).collect()
 }
@@ -219,7 +213,7 @@ fn specs(assembly: &Assembly, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName
 fn worker_specs(assembly: &Assembly, name: &TaskName, task: &Wanted) -> Vec<(TaskName, Spec)> {
     let restart = policy(&task.framework.restart);
     let workers = workers(&assembly.placement, name).into_iter();
-    let (caps, _) = caps(&task.framework.limits);
+    let caps = caps(&task.framework.limits);
     workers.map(|worker| (worker, Spec { restart, caps: caps.clone() })).collect()
 }
 

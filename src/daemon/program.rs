@@ -36,10 +36,15 @@ pub(crate) fn run_in_runtime(
 /// A process's name in lanes. Two daemons may share a transit, and a lane has one writer: the name tells their
 /// state directories apart, and is the same at the next start.
 pub(crate) fn process_name(process: &str, state_dir: &Path) -> TaskName {
-    let path = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
-    let hash = crc32c::crc32c(path.as_os_str().as_bytes());
     // A process's name leaves room for what is appended to it: see `task::MAX_PROCESS_NAME_BYTES`.
-    TaskName::new(format!("{process}@{hash:08x}")).expect("a process's name with a hash after it is a name")
+    TaskName::new(format!("{process}@{}", state_tag(state_dir)))
+        .expect("a process's name with a hash after it is a name")
+}
+
+/// What tells a state directory apart from others, in 8 letters.
+pub(super) fn state_tag(state_dir: &Path) -> String {
+    let path = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+    format!("{:08x}", crc32c::crc32c(path.as_os_str().as_bytes()))
 }
 
 /// Which program this is, in words, for whoever meets a process of it: version and the file that runs.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::assembly::{Assembly, Surroundings};
+use super::caps::account_faults;
 use super::config_file::ConfigFile;
 use super::disk::Disk;
 use super::error::DaemonError;
@@ -25,6 +26,7 @@ use crate::secret::keep_those_of;
 use crate::supervisor::{Supervisor, What};
 use crate::task::Placement;
 use crate::transit::Transit;
+use crate::usage::Lacking;
 use crate::value::Map;
 
 /// What becomes of external tasks when a daemon ends.
@@ -79,7 +81,9 @@ pub(super) struct Daemon {
     missing: BTreeMap<TaskName, String>,
     disk: Disk,
     /// What of the limits is not enforced here, as far as that was said.
-    pub(super) lacking: BTreeSet<(TaskName, String)>,
+    pub(super) lacking: BTreeSet<(String, String)>,
+    /// What cannot be had of cgroups.
+    pub(super) no_cgroups: Vec<Lacking>,
     pub(super) watching: Watching,
     pub(super) service: Service,
 }
@@ -126,6 +130,7 @@ impl Daemon {
             missing: BTreeMap::new(),
             disk: Disk::default(),
             lacking: BTreeSet::new(),
+            no_cgroups: Vec::new(),
             watching,
             service: Service::of(service_manager),
         }
@@ -264,8 +269,11 @@ impl Daemon {
         let queues = self.queues();
         let (registry, prefixes, called) = (&self.registry, &self.prefixes, &self.called);
         let around = Surroundings { registry, prefixes, queues: &queues, called, is_checked: false };
-        Assembly::of(&overlay.effective(), &around)
-            .map_err(|faults| DaemonError::Config(overlay.faults(document, faults)))
+        let assembly = Assembly::of(&overlay.effective(), &around).and_then(|assembly| {
+            let faults = account_faults(&assembly.wanted);
+            if faults.is_empty() { Ok(assembly) } else { Err(faults) }
+        });
+        assembly.map_err(|faults| DaemonError::Config(overlay.faults(document, faults)))
     }
 
     /// What an assembly changes.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::caps::enter_cgroups;
 use super::config_file::ConfigFile;
 use super::error::DaemonError;
 use super::events::{Ending, Events};
@@ -22,6 +23,7 @@ use crate::process::{InstanceLock, Notice, ServiceManager};
 use crate::runtime::{Node, NodeOptions, Registry};
 use crate::supervisor::{Launch, Supervisor};
 use crate::transit::{self, Transit};
+use crate::usage::CgroupTree;
 
 /// How long what is in mailboxes may take at the end: what the original gives its external tasks.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -60,6 +62,8 @@ pub struct DaemonOptions {
     pub service_manager: ServiceManager,
     /// The channels of this process.
     pub channels: ChannelHandle,
+    /// The tree of cgroups, of which a part may be delegated to us.
+    pub cgroups: CgroupTree,
     /// How it can be called from outside.
     pub serve: Option<Serve>,
 }
@@ -87,7 +91,9 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
         control_queue: Some(options.control_queue.clone()),
     };
     let (news, heard) = mpsc::channel(NEWS);
-    let supervisor = Supervisor::start(state_dir.clone(), options.launch.clone(), news);
+    // Before anything is forked: children are where we are.
+    let (cgroups, no_cgroups) = enter_cgroups(&options.cgroups, &state_dir);
+    let supervisor = Supervisor::start(state_dir.clone(), options.launch.clone(), cgroups, news);
     events.news = Some(heard);
     // One report a second; a daemon that is busy for longer hears of two.
     let (reports, rx) = mpsc::channel(2);
@@ -102,6 +108,7 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
     events.inbox = inbox;
     let whereabouts = Whereabouts { state_dir, transit_dir: transit.root().to_owned() };
     let mut daemon = Daemon::new(node, supervisor, registry, transit, options, config_file, monitor);
+    daemon.no_cgroups = no_cgroups;
     // Who calls before everything has begun waits for it.
     let _service = serve.and_then(|serve| open(serve, whereabouts, &mut events));
     if let Err(faults) = daemon.first(document).await {

@@ -1,13 +1,14 @@
 //! Hard caps of one process: what the kernel refuses or ends by itself, set between `fork` and `exec`.
 //!
-//! They hold for the host and, one by one, for every process that it starts: only a cgroup bounds them together.
+//! They hold for the host and, one by one, for every process that it starts: only a cgroup bounds them together. Where
+//! one is to be had the child enters it, and what it bounds is the supervisor's to write there.
 //!
 //! | cap | by | beyond it |
 //! |---|---|---|
 //! | memory | RLIMIT_DATA | allocation fails; a Rust program says so and aborts |
 //! | processor time | RLIMIT_CPU | SIGXCPU, a second later SIGKILL |
 //! | files | RLIMIT_NOFILE | EMFILE |
-//! | processes | RLIMIT_NPROC | EAGAIN; threads of *all* processes of that user count, root is exempt |
+//! | processes | RLIMIT_NPROC | EAGAIN; threads of *all* processes of that user count, root is exempt: not set where a cgroup counts those of the task alone |
 //! | size of a file | RLIMIT_FSIZE | EFBIG in the host, SIGXFSZ in other programs |
 //!
 //! Memory is private writable memory and not address space (RLIMIT_AS): a host maps its queues' segments, 16 MiB each,
@@ -63,6 +64,9 @@ pub struct Caps {
     /// The `cgroup.procs` of the cgroup that it enters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<Argument>,
+    /// Whether that cgroup bounds the processes. An older reader bounds them by its own way as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub processes_by_cgroup: bool,
 }
 
 /// A cap that this process cannot set, or that does not bound here.
@@ -71,9 +75,6 @@ pub enum CapLacking {
     /// The kernel does not count the processes of root.
     #[error("the kernel bounds the number of processes of every user but root: `processes` has no effect")]
     ProcessesOfRoot,
-    /// Only root changes users.
-    #[error("only root can run a task as another user or group: it does not start")]
-    UserNeedsRoot,
     /// Only root lowers niceness.
     #[error("only root can give a task a negative `nice`: it does not start")]
     NiceNeedsRoot,
@@ -86,26 +87,44 @@ impl Caps {
         *self == Self::default()
     }
 
+    /// Without what the machine has beside them: as a config says them.
+    #[must_use]
+    pub fn of_config(&self) -> Self {
+        Self { cgroup: None, processes_by_cgroup: false, ..self.clone() }
+    }
+
     /// What of it cannot be had by a daemon that runs as user `own`.
     #[must_use]
     pub fn lacking(&self, own: u32) -> Vec<CapLacking> {
-        let is_root = own == 0;
-        let other_user = self.user.is_some_and(|user| user != own) || self.group.is_some();
         let runs_as_root = self.user.unwrap_or(own) == 0;
         [
-            (self.processes.is_some() && runs_as_root, CapLacking::ProcessesOfRoot),
-            (other_user && !is_root, CapLacking::UserNeedsRoot),
-            (self.nice.is_some_and(|nice| nice < 0) && !is_root, CapLacking::NiceNeedsRoot),
+            (self.user_processes().is_some() && runs_as_root, CapLacking::ProcessesOfRoot),
+            (self.nice.is_some_and(|nice| nice < 0) && own != 0, CapLacking::NiceNeedsRoot),
         ]
         .into_iter()
         .filter_map(|(is_so, lacking)| is_so.then_some(lacking))
         .collect()
     }
 
+    /// The bound of all processes of the user together, where those of the task are not bounded otherwise.
+    fn user_processes(&self) -> Option<u64> {
+        self.processes.filter(|_| !self.processes_by_cgroup)
+    }
+
+    /// What the kernel keeps for each process by itself: the limit, how far the hard one is above it, and its name.
+    pub(super) fn limits(&self) -> [(Resource, Option<u64>, u64, &'static str); 5] {
+        [
+            (Resource::RLIMIT_DATA, self.memory_bytes, 0, "memory"),
+            (Resource::RLIMIT_CPU, self.cpu_seconds, CPU_GRACE_S, "cpu_time"),
+            (Resource::RLIMIT_NOFILE, self.files, 0, "files"),
+            (Resource::RLIMIT_NPROC, self.user_processes(), 0, "processes"),
+            (Resource::RLIMIT_FSIZE, self.file_bytes, 0, "file_size"),
+        ]
+    }
+
     /// Sets them for this process, which is about to execute a program; says why not. What needs rights comes before
     /// they are given up.
     pub(super) fn apply(&self) -> Result<(), String> {
-        self.enter_cgroup()?;
         self.set_limits()?;
         if let Some(nice) = self.nice {
             set_niceness(nice).map_err(|errno| format!("cannot set nice to {nice}: {}", errno.desc()))?;
@@ -117,20 +136,15 @@ impl Caps {
         Ok(())
     }
 
-    fn enter_cgroup(&self) -> Result<(), String> {
+    /// Has this process enter its cgroup, if it has one. Outside of it everything else holds.
+    pub(super) fn enter_cgroup(&self) -> Result<(), String> {
         let Some(door) = self.cgroup.as_ref().map(Argument::as_path) else { return Ok(()) };
         let entered = OpenOptions::new().write(true).open(door).and_then(|mut file| file.write_all(b"0"));
         entered.map_err(|error| format!("cannot enter the cgroup of {}: {error}", door.display()))
     }
 
     fn set_limits(&self) -> Result<(), String> {
-        for (resource, limit, grace, name) in [
-            (Resource::RLIMIT_DATA, self.memory_bytes, 0, "memory"),
-            (Resource::RLIMIT_CPU, self.cpu_seconds, CPU_GRACE_S, "processor time"),
-            (Resource::RLIMIT_NOFILE, self.files, 0, "files"),
-            (Resource::RLIMIT_NPROC, self.processes, 0, "processes"),
-            (Resource::RLIMIT_FSIZE, self.file_bytes, 0, "the size of files"),
-        ] {
+        for (resource, limit, grace, name) in self.limits() {
             let Some(limit) = limit else { continue };
             let set = set_limit(resource, limit, grace);
             set.map_err(|errno| format!("cannot limit {name} to {limit}: {}", errno.desc()))?;
@@ -194,8 +208,7 @@ mod tests {
             (processes.clone(), 1000, vec![]),
             (processes.clone(), 0, vec![CapLacking::ProcessesOfRoot]),
             (Caps { user: user(1000), ..processes.clone() }, 0, vec![]),
-            (Caps { user: user(1000), ..Caps::default() }, 1000, vec![]),
-            (Caps { user: user(0), ..processes }, 1000, vec![CapLacking::ProcessesOfRoot, CapLacking::UserNeedsRoot]),
+            (Caps { processes_by_cgroup: true, ..processes }, 0, vec![]),
             (nice(-1), 1000, vec![CapLacking::NiceNeedsRoot]),
             (nice(-1), 0, vec![]),
             (nice(5), 1000, vec![]),

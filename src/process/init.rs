@@ -11,12 +11,13 @@
 #![expect(unsafe_code, reason = "fork")]
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 
 /// What the code of a process that a signal ended begins at, as shells have it.
 const SIGNALED_CODE: u8 = 128;
@@ -46,6 +47,14 @@ pub fn stay_process_one() -> io::Result<Option<u8>> {
         }
         ForkResult::Parent { child } => attend(&signals, child).map(Some),
     }
+}
+
+/// The pid of the process that attends this one as process 1, if one does.
+#[must_use]
+pub fn our_process_one() -> Option<u32> {
+    let program = |path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let is_ours = getppid() == Pid::from_raw(1) && program("/proc/1/exe") == program("/proc/self/exe");
+    is_ours.then_some(1)
 }
 
 fn attend(signals: &SignalFd, program: Pid) -> io::Result<u8> {

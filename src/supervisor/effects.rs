@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::life::{self, Phase};
-use super::watcher::Watcher;
+use super::watcher::{Spec, Watcher};
 use crate::link::remove_remains;
 use crate::process::{
     EndRecord, Evidence, Failsafe, GRACE, HostFiles, How, Intent, ProcessRef, RecordError, end_marked, read_record,
@@ -25,9 +25,10 @@ impl Watcher {
 
     /// Has a keeper made.
     pub(super) async fn start(&mut self) {
-        let Some(spec) = self.wish.spec() else { return };
+        let Some(spec) = self.wish.spec().cloned() else { return };
         tracing::debug!(task = self.name.as_str(), "{}: its process is started", self.name);
-        let error = match self.shared.start(self.name.clone(), spec.clone()).await {
+        let spec = Spec { caps: self.bounded(&spec.caps), ..spec };
+        let error = match self.shared.start(self.name.clone(), spec).await {
             Ok(keeper) => {
                 self.made = Some(keeper.reference());
                 return;
@@ -148,6 +149,7 @@ impl Watcher {
         if let Some(Err(error)) = self.sight.keeper().map(|keeper| keeper.signal(Signal::SIGKILL)) {
             self.error(&format!("its keeper cannot be killed: {error}"));
         }
+        self.kill_cgroup();
         drop(self.end_all_marked(Duration::ZERO));
     }
 
@@ -174,15 +176,20 @@ impl Watcher {
         }
     }
 
-    /// Leaves the changed policy and caps for the keeper, which looks before it starts its host again.
-    pub(super) fn tell_keeper(&self) {
-        let (Some(spec), path) = (self.wish.spec(), self.files().intent()) else { return };
+    /// Leaves the changed policy and caps for the keeper, which looks before it starts its host again; the one that
+    /// runs gets the caps now.
+    pub(super) fn tell_keeper(&mut self) {
+        let (Some(spec), path) = (self.wish.spec().cloned(), self.files().intent()) else { return };
         // Without one there is no keeper yet; it gets its policy with its order.
-        let Ok(Some(intent)) = read_record::<Intent>(&path) else { return };
-        if (intent.restart, &intent.caps) != (spec.restart, &spec.caps) {
-            let intent = Intent { restart: spec.restart, caps: spec.caps.clone(), ..intent };
+        let Ok(Some(before)) = read_record::<Intent>(&path) else { return };
+        let caps = self.bounded(&spec.caps);
+        if (before.restart, &before.caps) != (spec.restart, &caps) {
+            let intent = Intent { restart: spec.restart, caps, ..before.clone() };
             if let Err(error) = write_record(&path, &intent) {
-                self.error(&format!("its keeper goes on by the old policy and caps: {error}"));
+                return self.error(&format!("its keeper goes on by the old policy and caps: {error}"));
+            }
+            if before.caps != intent.caps {
+                self.change_caps(&before, &intent.caps);
             }
         }
     }

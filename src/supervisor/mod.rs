@@ -17,6 +17,7 @@
 //! It knows nothing of messages, and nothing of what a config says.
 
 mod adoption;
+mod bounds;
 mod contact;
 mod effects;
 mod history;

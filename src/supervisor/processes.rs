@@ -17,6 +17,7 @@ use super::view::Views;
 use super::watcher::{Request, Spec, Watcher, Wish};
 use crate::name::TaskName;
 use crate::process::{Evidence, processes_on_record};
+use crate::usage::Cgroups;
 
 /// Requests ahead of a watcher that is in the middle of a start.
 const REQUESTS: usize = 16;
@@ -46,14 +47,14 @@ impl Supervisor {
     /// Begins to watch what is on record in `state_dir`. Must be called within a tokio runtime.
     ///
     /// `news` gets the name of each process that is seen to have begun, ended, been parked or answered, as far as it has
-    /// room: who depends on it looks by itself, too.
+    /// room: who depends on it looks by itself, too. Where there are `cgroups` each process gets one.
     #[must_use]
-    pub fn start(state_dir: PathBuf, launch: Launch, news: mpsc::Sender<TaskName>) -> Self {
+    pub fn start(state_dir: PathBuf, launch: Launch, cgroups: Option<Cgroups>, news: mpsc::Sender<TaskName>) -> Self {
         let found = processes_on_record(&state_dir).unwrap_or_else(|error| {
             tracing::error!("what runs from before is not looked for: {error}");
             Vec::new()
         });
-        let shared = Arc::new(Shared::new(state_dir, launch, news, &found));
+        let shared = Arc::new(Shared::new(state_dir, launch, cgroups, news, &found));
         let mut supervisor = Self { shared, watchers: BTreeMap::new(), rolling: Rolling::start() };
         for process in found {
             supervisor.watch(process);
@@ -236,7 +237,7 @@ mod tests {
             program_text: "this program".to_owned(),
             environment: Vec::new(),
         };
-        Supervisor::start(state_dir.to_owned(), launch, tokio::sync::mpsc::channel(1).0)
+        Supervisor::start(state_dir.to_owned(), launch, None, tokio::sync::mpsc::channel(1).0)
     }
 
     fn name(text: &str) -> TaskName {

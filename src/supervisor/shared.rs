@@ -16,6 +16,7 @@ use super::view::{ProcessView, Views};
 use super::watcher::Spec;
 use crate::name::TaskName;
 use crate::process::{Argument, ArgumentError, KeeperOrder, ProcessIdentity, SpawnError, Spawner};
+use crate::usage::Cgroups;
 
 /// Why a process was not started.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,8 @@ impl StartError {
 pub(super) struct Shared {
     pub(super) state_dir: PathBuf,
     pub(super) launch: Launch,
+    /// The part of the cgroup tree that is ours, if there is one.
+    pub(super) cgroups: Option<Cgroups>,
     pub(super) log_bell: LogBell,
     news: mpsc::Sender<TaskName>,
     pub(super) adoptions: Adoptions,
@@ -61,11 +64,18 @@ pub(super) struct Shared {
 
 impl Shared {
     /// `found` are the processes that an earlier daemon has left.
-    pub(super) fn new(state_dir: PathBuf, launch: Launch, news: mpsc::Sender<TaskName>, found: &[TaskName]) -> Self {
+    pub(super) fn new(
+        state_dir: PathBuf,
+        launch: Launch,
+        cgroups: Option<Cgroups>,
+        news: mpsc::Sender<TaskName>,
+        found: &[TaskName],
+    ) -> Self {
         let log_bell = LogBell::start(&state_dir);
         Self {
             state_dir,
             launch,
+            cgroups,
             log_bell,
             news,
             adoptions: Adoptions::begin(found),

@@ -118,6 +118,8 @@ pub(super) struct Watcher {
     /// How it stands, as others were told.
     pub(super) shown: Option<ProcessView>,
     pub(super) told: Told,
+    /// Why it has no cgroup although others have, as that was said.
+    pub(super) no_cgroup: Option<String>,
 }
 
 enum Event {
@@ -157,6 +159,7 @@ impl Watcher {
             last_seen: Seen::default(),
             shown: None,
             told: Told::default(),
+            no_cgroup: None,
             shared,
             name,
         }
@@ -293,6 +296,10 @@ impl Watcher {
     fn gone(&mut self) {
         self.log.show();
         if self.sight.record().is_some() {
+            // What has got away from its keeper is not gone.
+            if !self.remove_cgroup() {
+                return;
+            }
             self.forget();
         }
         self.when_gone.clear();

@@ -1,10 +1,13 @@
 //! Bounds by cgroup v2, where a part of its tree is delegated to us.
 //!
 //! ```text
-//!   BASE                 what was delegated: our own cgroup, or its parent if ours is already called `daemon`
-//!     ├─ daemon          the daemon and its spawner; a cgroup that hands controllers on holds no process itself
-//!     └─ task.NAME       one external task, all of it: the keeper's child enters before its program begins
+//!   BASE                    what was delegated: our own cgroup, or its parent if ours is already called `daemon`
+//!     ├─ daemon             the daemon, its spawner, keepers; a cgroup that hands controllers on holds no process itself
+//!     └─ task.NAME@OWNER    one external process and all that it starts: the keeper's child enters before its program
 //! ```
+//!
+//! The keepers stay outside, for they must see how what they keep has ended. OWNER tells daemons apart, by their state
+//! directories: what is in a cgroup of that name has come there by a keeper of this one.
 //!
 //! Where the tree lies and what `/proc/self/cgroup` says is the caller's to tell: a directory of plain files will do.
 //! It detects, makes, writes and removes; what cannot be had is a list of facts.
@@ -21,25 +24,34 @@ const DAEMON: &str = "daemon";
 /// What the cgroups of tasks begin with.
 const TASK_PREFIX: &str = "task.";
 /// The controllers that are wanted, and what each is for.
-const CONTROLLERS: [(&str, &str); 3] = [("memory", "memory"), ("pids", "processes"), ("cpu", "cpu")];
-/// The period of a share of processor time, in µs: the kernel's usual one.
-const CPU_PERIOD_US: u64 = 100_000;
+const CONTROLLERS: [(&str, &str); 2] = [(MEMORY, "memory"), (PIDS, "processes")];
+const MEMORY: &str = "memory";
+const PIDS: &str = "pids";
+
+/// The tree, and where in it we are.
+#[derive(Debug, Clone, Default)]
+pub struct CgroupTree {
+    /// Its root.
+    pub root: PathBuf,
+    /// What `/proc/self/cgroup` says.
+    pub own: String,
+}
 
 /// What cannot be had of cgroups on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Lacking {
     /// There is no cgroup v2, or we are in none.
-    #[error("no cgroup v2: memory, processes and processor time are bounded for each process, not for a whole task")]
+    #[error("no cgroup v2: memory and processes are bounded for each process, not for a whole task")]
     NoTree,
     /// The tree is not ours to change.
     #[error(
-        "the cgroup {path} is not delegated to us ({reason}): memory, processes and processor time are bounded for \
-         each process, not for a whole task"
+        "the cgroup {path} is not delegated to us ({reason}): memory and processes are bounded for each process, not \
+         for a whole task"
     )]
     NotDelegated {
         /// The cgroup.
         path: String,
-        /// The system's reason.
+        /// What says so.
         reason: String,
     },
     /// A controller is not handed on.
@@ -52,15 +64,18 @@ pub enum Lacking {
     },
 }
 
-/// A bound that could not be set.
-#[derive(Debug, thiserror::Error)]
-pub enum CgroupError {
-    /// A file or directory of the tree.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// It needs a controller that is not there.
-    #[error(transparent)]
-    Lacking(#[from] Lacking),
+impl Lacking {
+    /// Whether the memory of a whole task cannot be bounded for that.
+    #[must_use]
+    pub fn lacks_memory(&self) -> bool {
+        !matches!(self, Self::NoController { controller, .. } if *controller != MEMORY)
+    }
+
+    /// Whether the processes of a whole task cannot be bounded for that.
+    #[must_use]
+    pub fn lacks_processes(&self) -> bool {
+        !matches!(self, Self::NoController { controller, .. } if *controller != PIDS)
+    }
 }
 
 /// The delegated part of the tree.
@@ -68,86 +83,109 @@ pub enum CgroupError {
 pub struct Cgroups {
     base: PathBuf,
     controllers: Vec<&'static str>,
+    /// Whose they are, among all daemons.
+    owner: String,
 }
 
 /// What a whole task may have at most; what is none is not bounded.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bounds {
     /// Bytes of memory; beyond, the kernel kills processes of the task.
     pub memory_bytes: Option<u64>,
     /// Processes and threads; beyond, `fork` fails.
     pub processes: Option<u64>,
-    /// Processor seconds per second; beyond, the task waits.
-    pub cpus: Option<f64>,
 }
 
-/// The cgroup of one task.
+/// The cgroup of one external process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     path: PathBuf,
 }
 
+impl CgroupTree {
+    /// The tree of this machine as this process sees it.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        // Where that cannot be read there is no tree.
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self { root: PathBuf::from("/sys/fs/cgroup"), own }
+    }
+}
+
 impl Cgroups {
-    /// Looks whether a part of the tree at `root` (`/sys/fs/cgroup`) is ours, by the text of `/proc/self/cgroup`.
-    /// Beside it stands what can not be had. Nothing is changed yet.
+    /// Makes the delegated part of `tree` ready, if there is one: the processes `ours` (the daemon and process 1, where
+    /// that is ours) move into a cgroup of their own, and controllers are handed on. Beside it stands what can not be
+    /// had of it. To be called once, at start; again does no harm. `owner` tells daemons apart.
     ///
     /// # Errors
     /// [`Lacking`]: nothing can be had.
-    pub fn detect(root: &Path, own: &str) -> Result<(Self, Vec<Lacking>), Lacking> {
-        let own = own.lines().find_map(|line| line.strip_prefix("0::/")).ok_or(Lacking::NoTree)?;
-        let mut base = root.join(own);
-        if base.file_name().is_some_and(|name| name == DAEMON) {
+    pub fn enter(tree: &CgroupTree, owner: &str, ours: &[u32]) -> Result<(Self, Vec<Lacking>), Lacking> {
+        let (cgroups, lacking) = Self::detect(tree, owner, ours)?;
+        cgroups.prepare(ours).map_err(|error| not_delegated(&cgroups.base, error))?;
+        Ok((cgroups, lacking))
+    }
+
+    fn detect(tree: &CgroupTree, owner: &str, ours: &[u32]) -> Result<(Self, Vec<Lacking>), Lacking> {
+        let own = tree.own.lines().find_map(|line| line.strip_prefix("0::/")).ok_or(Lacking::NoTree)?;
+        let mut base = tree.root.join(own);
+        let in_subgroup = base.file_name().is_some_and(|name| name == DAEMON);
+        if in_subgroup {
             base.pop();
         }
         let offered = std::fs::read_to_string(base.join("cgroup.controllers")).map_err(|_| Lacking::NoTree)?;
         let is_offered = |name: &str| offered.split_ascii_whitespace().any(|one| one == name);
-        let (there, missing): (Vec<_>, Vec<_>) = CONTROLLERS.into_iter().partition(|(name, _)| is_offered(name));
-        if there.is_empty() {
-            return Err(Lacking::NoTree);
+        if !in_subgroup {
+            check_alone(&base, ours)?;
         }
-        check_delegation(&base)?;
+        check_writable(&base)?;
+        let (there, missing): (Vec<_>, Vec<_>) = CONTROLLERS.into_iter().partition(|(name, _)| is_offered(name));
         let lacking = missing.into_iter().map(|(controller, bounded)| Lacking::NoController { controller, bounded });
-        Ok((Self { base, controllers: there.into_iter().map(|(name, _)| name).collect() }, lacking.collect()))
+        let controllers = there.into_iter().map(|(name, _)| name).collect();
+        Ok((Self { base, controllers, owner: owner.to_owned() }, lacking.collect()))
     }
 
-    /// Moves the processes `ours` (the daemon, its spawner) into a cgroup of their own and hands the controllers on.
-    /// To be called once, at start; again does no harm.
-    ///
-    /// # Errors
-    /// The system's reason: another process sits in the delegated cgroup.
-    pub fn prepare(&self, ours: &[u32]) -> Result<(), FileError> {
+    fn prepare(&self, ours: &[u32]) -> Result<(), FileError> {
         let daemon = self.base.join(DAEMON);
         make_directory(&daemon)?;
         for pid in ours {
             write(&daemon.join("cgroup.procs"), &pid.to_string())?;
         }
+        if self.controllers.is_empty() {
+            return Ok(());
+        }
         let all: Vec<String> = self.controllers.iter().map(|name| format!("+{name}")).collect();
         write(&self.base.join("cgroup.subtree_control"), &all.join(" "))
     }
 
-    /// Makes the cgroup of a task, or takes the one that is there, and sets its bounds; those that are none are
-    /// lifted.
+    /// Whether the number of processes of a whole task can be bounded.
+    #[must_use]
+    pub fn bounds_processes(&self) -> bool {
+        self.controllers.contains(&PIDS)
+    }
+
+    /// The cgroup of a process, whether it is there or not.
+    #[must_use]
+    pub fn of(&self, process: &TaskName) -> Cgroup {
+        Cgroup { path: self.base.join(format!("{TASK_PREFIX}{process}@{}", self.owner)) }
+    }
+
+    /// Makes the cgroup of a process, or takes the one that is there with whatever lives in it, and sets its bounds as
+    /// far as there are controllers; those that are none are lifted.
     ///
     /// # Errors
-    /// [`CgroupError`]: a bound cannot be set. The others may have been.
-    pub fn make(&self, task: &TaskName, bounds: &Bounds) -> Result<Cgroup, CgroupError> {
-        let path = self.base.join(format!("{TASK_PREFIX}{task}"));
-        make_directory(&path)?;
-        let most = |bound: Option<u64>| bound.map_or_else(|| "max".to_owned(), |bound| bound.to_string());
-        let quota = |cpus: f64| ((cpus * CPU_PERIOD_US as f64) as u64).max(1000);
-        let cpu = format!("{} {CPU_PERIOD_US}", most(bounds.cpus.map(quota)));
-        for ((controller, bounded), file, is_bounded, text) in [
-            (CONTROLLERS[0], "memory.max", bounds.memory_bytes.is_some(), most(bounds.memory_bytes)),
-            (CONTROLLERS[1], "pids.max", bounds.processes.is_some(), most(bounds.processes)),
-            (CONTROLLERS[2], "cpu.max", bounds.cpus.is_some(), cpu),
-        ] {
-            match (self.controllers.contains(&controller), is_bounded) {
-                (true, _) => write(&path.join(file), &text)?,
-                (false, true) => return Err(Lacking::NoController { controller, bounded }.into()),
-                (false, false) => {}
+    /// The system's reason. Some of the bounds may have been set.
+    pub fn make(&self, process: &TaskName, bounds: &Bounds) -> Result<Cgroup, FileError> {
+        let cgroup = self.of(process);
+        make_directory(&cgroup.path)?;
+        for (controller, file, bound) in
+            [(MEMORY, "memory.max", bounds.memory_bytes), (PIDS, "pids.max", bounds.processes)]
+        {
+            if self.controllers.contains(&controller) {
+                let most = bound.map_or_else(|| "max".to_owned(), |bound| bound.to_string());
+                write(&cgroup.path.join(file), &most)?;
             }
         }
-        Ok(Cgroup { path })
+        Ok(cgroup)
     }
 }
 
@@ -158,28 +196,53 @@ impl Cgroup {
         self.path.join("cgroup.procs")
     }
 
-    /// Removes it, when no process is in it any more; one that is not there is removed.
+    /// Kills all that is in it at once, also what is forked meanwhile. False where this kernel cannot (before Linux
+    /// 5.14), or the cgroup is not there.
     ///
     /// # Errors
-    /// The system's reason: a process is in it.
-    pub fn remove(&self) -> Result<(), FileError> {
+    /// The system's reason.
+    pub fn kill(&self) -> Result<bool, FileError> {
+        let path = self.path.join("cgroup.kill");
+        match OpenOptions::new().write(true).open(&path).and_then(|mut file| file.write_all(b"1")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            killed => killed.map(|()| true).map_err(FileError::of(&path, "write")),
+        }
+    }
+
+    /// Removes it; false: a process is in it. One that is not there is removed.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn remove(&self) -> Result<bool, FileError> {
         match std::fs::remove_dir(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(FileError::of(&self.path, "remove")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(false),
+            removed => removed.map(|()| true).map_err(FileError::of(&self.path, "remove")),
         }
     }
 }
 
-/// Delegated is what lets us make cgroups, move processes and hand controllers on.
-fn check_delegation(base: &Path) -> Result<(), Lacking> {
+/// A cgroup is ours where nobody else is in it. One that systemd has made for a service is not: with controllers
+/// handed on, systemd could not start the service in it again.
+fn check_alone(base: &Path, ours: &[u32]) -> Result<(), Lacking> {
+    if base.extension().is_some_and(|extension| extension == "service") {
+        return Err(not_delegated(base, "its unit lacks Delegate=yes and DelegateSubgroup=daemon, of systemd 254"));
+    }
+    let members = std::fs::read_to_string(base.join("cgroup.procs")).map_err(|error| not_delegated(base, error))?;
+    let stranger = members.split_ascii_whitespace().find(|pid| !ours.iter().any(|own| own.to_string() == **pid));
+    stranger.map_or(Ok(()), |pid| Err(not_delegated(base, format_args!("process {pid} is in it, too"))))
+}
+
+/// What lets us make cgroups, move processes and hand controllers on.
+fn check_writable(base: &Path) -> Result<(), Lacking> {
     use nix::unistd::{AccessFlags, access};
     let place = [".", "cgroup.procs", "cgroup.subtree_control"];
     let denied = place.iter().find_map(|name| access(&base.join(name), AccessFlags::W_OK).err());
-    let refused = |errno: nix::errno::Errno| Lacking::NotDelegated {
-        path: base.display().to_string(),
-        reason: errno.desc().to_owned(),
-    };
-    denied.map_or(Ok(()), |errno| Err(refused(errno)))
+    denied.map_or(Ok(()), |errno| Err(not_delegated(base, errno.desc())))
+}
+
+fn not_delegated(base: &Path, reason: impl std::fmt::Display) -> Lacking {
+    Lacking::NotDelegated { path: base.display().to_string(), reason: reason.to_string() }
 }
 
 fn make_directory(path: &Path) -> Result<(), FileError> {
@@ -201,6 +264,8 @@ fn write(path: &Path, text: &str) -> Result<(), FileError> {
 mod tests {
     use super::*;
 
+    const OURS: [u32; 2] = [12, 1];
+
     /// A tree with one delegated cgroup, `/unit`.
     fn tree(controllers: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -213,6 +278,10 @@ mod tests {
         root
     }
 
+    fn enter(root: &tempfile::TempDir, own: &str) -> Result<(Cgroups, Vec<Lacking>), Lacking> {
+        Cgroups::enter(&CgroupTree { root: root.path().to_owned(), own: own.to_owned() }, "1a2b", &OURS)
+    }
+
     fn text(root: &tempfile::TempDir, path: &str) -> String {
         std::fs::read_to_string(root.path().join(path)).unwrap()
     }
@@ -220,53 +289,64 @@ mod tests {
     #[test]
     fn a_task_gets_its_bounds_in_a_delegated_tree() {
         let root = tree("cpuset cpu io memory pids\n");
-        let (cgroups, lacking) = Cgroups::detect(root.path(), "4:memory:/x\n0::/unit\n").unwrap();
+        let (cgroups, lacking) = enter(&root, "4:memory:/x\n0::/unit\n").unwrap();
         assert_eq!(lacking, []);
-        cgroups.prepare(&[12]).unwrap();
-        cgroups.prepare(&[12]).unwrap();
-        assert_eq!(text(&root, "unit/daemon/cgroup.procs"), "12");
-        assert_eq!(text(&root, "unit/cgroup.subtree_control"), "+memory +pids +cpu");
+        assert_eq!(text(&root, "unit/daemon/cgroup.procs"), "1", "each is written, the last stands in a plain file");
+        assert_eq!(text(&root, "unit/cgroup.subtree_control"), "+memory +pids");
         let task = TaskName::new("Task").unwrap();
-        let bounds = Bounds { memory_bytes: Some(1 << 30), processes: Some(20), cpus: Some(1.5) };
+        let bounds = Bounds { memory_bytes: Some(1 << 30), processes: Some(20) };
         let cgroup = cgroups.make(&task, &bounds).unwrap();
-        let files = || ["memory.max", "pids.max", "cpu.max"].map(|file| text(&root, &format!("unit/task.Task/{file}")));
-        assert_eq!(files(), ["1073741824", "20", "150000 100000"]);
-        assert_eq!(cgroup.door(), root.path().join("unit/task.Task/cgroup.procs"));
+        let files = || ["memory.max", "pids.max"].map(|file| text(&root, &format!("unit/task.Task@1a2b/{file}")));
+        assert_eq!(files(), ["1073741824", "20"]);
+        assert_eq!(cgroup.door(), root.path().join("unit/task.Task@1a2b/cgroup.procs"));
         cgroups.make(&task, &Bounds::default()).unwrap();
-        assert_eq!(files(), ["max", "max", "max 100000"], "what is no longer bounded is lifted");
-        // The kernel's own files go with their directory; here they are in the way like a process.
+        assert_eq!(files(), ["max", "max"], "what is no longer bounded is lifted");
+        assert!(!cgroup.kill().unwrap(), "a kernel without it");
+        // The kernel's own files go with their directory; here they are in the way.
         assert!(cgroup.remove().is_err());
-        for file in ["memory.max", "pids.max", "cpu.max"] {
-            std::fs::remove_file(root.path().join("unit/task.Task").join(file)).unwrap();
+        for file in ["memory.max", "pids.max"] {
+            std::fs::remove_file(root.path().join("unit/task.Task@1a2b").join(file)).unwrap();
         }
-        cgroup.remove().unwrap();
-        cgroup.remove().unwrap();
+        assert!(cgroup.remove().unwrap() && cgroup.remove().unwrap());
     }
 
     #[test]
     fn a_daemon_that_was_started_in_a_subgroup_uses_the_group_above() {
         let root = tree("memory pids cpu");
-        std::fs::create_dir(root.path().join("unit/daemon")).unwrap();
-        let found = Cgroups::detect(root.path(), "0::/unit/daemon\n").unwrap();
-        assert_eq!(found, Cgroups::detect(root.path(), "0::/unit\n").unwrap());
+        let found = enter(&root, "0::/unit\n").unwrap();
+        assert_eq!(enter(&root, "0::/unit/daemon\n").unwrap(), found);
     }
 
     #[test]
     fn what_cannot_be_had_is_a_fact() {
         let root = tree("pids");
-        let (cgroups, lacking) = Cgroups::detect(root.path(), "0::/unit\n").unwrap();
-        let no = |controller, bounded| Lacking::NoController { controller, bounded };
-        assert_eq!(lacking, [no("memory", "memory"), no("cpu", "cpu")]);
-        let bounds = Bounds { memory_bytes: Some(1), ..Bounds::default() };
-        let refused = cgroups.make(&TaskName::new("T").unwrap(), &bounds).unwrap_err();
-        assert!(refused.to_string().contains("controller memory is missing"), "{refused}");
-        cgroups.make(&TaskName::new("T").unwrap(), &Bounds { processes: Some(1), ..Bounds::default() }).unwrap();
+        let (cgroups, lacking) = enter(&root, "0::/unit\n").unwrap();
+        assert_eq!(lacking, [Lacking::NoController { controller: "memory", bounded: "memory" }]);
+        assert!(lacking[0].lacks_memory() && !lacking[0].lacks_processes() && cgroups.bounds_processes());
+        let task = TaskName::new("T").unwrap();
+        cgroups.make(&task, &Bounds { memory_bytes: Some(1), processes: Some(2) }).unwrap();
+        assert_eq!(text(&root, "unit/task.T@1a2b/pids.max"), "2");
+        assert!(!root.path().join("unit/task.T@1a2b/memory.max").exists());
 
-        for (own, root) in [("4:memory:/x\n", &root), ("0::/nowhere\n", &root), ("0::/unit\n", &tree("io"))] {
-            assert_eq!(Cgroups::detect(root.path(), own), Err(Lacking::NoTree), "{own}");
+        for own in ["4:memory:/x\n", "0::/nowhere\n", ""] {
+            assert_eq!(enter(&root, own), Err(Lacking::NoTree), "{own}");
         }
         std::fs::remove_file(root.path().join("unit/cgroup.subtree_control")).unwrap();
-        let refused = Cgroups::detect(root.path(), "0::/unit\n").unwrap_err();
+        let refused = enter(&root, "0::/unit\n").unwrap_err();
         assert!(matches!(refused, Lacking::NotDelegated { .. }), "{refused}");
+    }
+
+    #[test]
+    fn a_cgroup_with_others_in_it_and_one_of_a_service_are_left_alone() {
+        let root = tree("memory pids");
+        std::fs::write(root.path().join("unit/cgroup.procs"), "12\n1\n").unwrap();
+        enter(&root, "0::/unit").unwrap();
+        std::fs::write(root.path().join("unit/cgroup.procs"), "12\n77\n").unwrap();
+        let refused = enter(&root, "0::/unit").unwrap_err().to_string();
+        assert!(refused.contains("process 77 is in it, too"), "{refused}");
+        std::fs::rename(root.path().join("unit"), root.path().join("m.service")).unwrap();
+        let refused = enter(&root, "0::/m.service").unwrap_err().to_string();
+        assert!(refused.contains("DelegateSubgroup=daemon"), "{refused}");
+        enter(&root, "0::/m.service/daemon").unwrap();
     }
 }

@@ -12,7 +12,7 @@ mod meter;
 mod own;
 mod parse;
 
-pub use cgroup::{Bounds, Cgroup, CgroupError, Cgroups, Lacking};
+pub use cgroup::{Bounds, Cgroup, CgroupTree, Cgroups, Lacking};
 pub use handles::Handles;
 pub use machine::Machine;
 pub use member::lists_children;

@@ -19,6 +19,7 @@ use multimodule::process::ServiceManager;
 use multimodule::runtime::Registry;
 use multimodule::sdk::{Context, Message, Result, Task};
 use multimodule::supervisor::{Launch, Program};
+use multimodule::usage::CgroupTree;
 use pairs::{Better, Row};
 
 const TASKS: u64 = 10_000;
@@ -99,5 +100,6 @@ fn options(place: &Path, state_dir: &Path, config: std::path::PathBuf) -> Result
         serve: Some(service(channels.recent())),
         channels,
         service_manager: ServiceManager::default(),
+        cgroups: CgroupTree::default(),
     })
 }

@@ -137,10 +137,34 @@ fn a_host_enters_its_cgroup_before_its_program_begins() {
 }
 
 #[test]
+fn a_cgroup_that_cannot_be_entered_is_told_and_the_limits_hold_without_it() {
+    let cgroup = Some(argument("/nowhere/cgroup.procs"));
+    let caps = Caps { cgroup, processes: Some(500), processes_by_cgroup: true, ..Caps::default() };
+    let (world, how) = run(caps, "cat /proc/$$/limits");
+    assert_eq!(how, How::Exited(0));
+    let log = world.log();
+    assert!(log.contains("cannot enter the cgroup of /nowhere") && limits(&log, "Max processes") == "500 500", "{log}");
+}
+
+#[test]
+fn processes_that_a_cgroup_bounds_are_not_counted_with_those_of_others() {
+    let mut world = World::new();
+    let door = world.file("cgroup.procs");
+    std::fs::write(&door, "").unwrap();
+    let mut order = world.order("cat /proc/$$/limits", policy(When::Never, 0));
+    order.caps =
+        Caps { cgroup: Some(argument(&door)), processes: Some(500), processes_by_cgroup: true, ..Caps::default() };
+    ended(&world.spawn(&order).unwrap());
+    let ours = std::fs::read_to_string("/proc/self/limits").unwrap();
+    assert_eq!(limits(&world.log(), "Max processes"), limits(&ours, "Max processes"));
+}
+
+#[test]
 fn a_cap_that_cannot_be_set_is_an_end_with_its_reason() {
-    let nowhere = Caps { cgroup: Some(argument("/nowhere/cgroup.procs")), ..Caps::default() };
-    let (_world, how) = run(nowhere, "exit 0");
-    assert!(matches!(&how, How::NotStarted(reason) if reason.contains("cgroup of /nowhere")), "{how}");
+    // Nobody has that number, so nobody knows its group.
+    let nobody = Caps { user: Some(54_321), ..Caps::default() };
+    let (_world, how) = run(nobody, "exit 0");
+    assert!(matches!(&how, How::NotStarted(reason) if reason.contains("cannot run as user")), "{how}");
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn this_program_can_be_a_daemon() {
             lines,
             channels,
             service_manager: ServiceManager::default(),
+            cgroups: crate::cgroups::tree(),
             serve: Some(multimodule::control::service(recent)),
         };
         daemon::run(options, tasks)

@@ -127,7 +127,14 @@ impl Plan<'_> {
         if let Err(error) = std::env::set_current_dir(directory) {
             return format!("cannot run in {}: {error}", directory.display());
         }
-        if let Err(reason) = self.intent.caps.apply() {
+        let mut caps = self.intent.caps.clone();
+        if let Err(reason) = caps.enter_cgroup() {
+            // A log that takes nothing is the only place to say so.
+            let name = &self.intent.name;
+            drop(writeln!(io::stderr(), "multimodule keeper {name}: {reason}; its limits hold for each process alone"));
+            caps.processes_by_cgroup = false;
+        }
+        if let Err(reason) = caps.apply() {
             return reason;
         }
         if let Err(errno) = reset_signals() {

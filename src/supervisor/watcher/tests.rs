@@ -21,7 +21,7 @@ fn watcher(place: &Path) -> Watcher {
     let (_wish, wishes) = watch::channel(Wish::Unknown);
     let (_requests, rx) = mpsc::channel(1);
     Watcher::new(
-        Arc::new(Shared::new(place.to_owned(), launch, tokio::sync::mpsc::channel(1).0, &[])),
+        Arc::new(Shared::new(place.to_owned(), launch, None, tokio::sync::mpsc::channel(1).0, &[])),
         name(),
         wishes,
         rx,

@@ -1,0 +1,137 @@
+//! Changed caps of processes that run.
+//!
+//! Each process is held by a verified handle while its limits are set. The calls themselves take a pid: to meet another
+//! process they would have to find this one ended and waited for, and its number given away, since the handle was
+//! verified, which is microseconds.
+#![expect(unsafe_code, reason = "prlimit, getpriority and setpriority have no safe interface")]
+
+use nix::errno::Errno;
+use nix::sys::resource::Resource;
+
+use super::family::{Look, processes_below};
+use super::{Caps, HostRecord, Pidfd, PidfdError, ProcessIdentity};
+
+/// Gives the host of `record`, and all that it has started, the caps `new` instead of `old`. A cap that is gone becomes
+/// what the keeper has. What comes back holds only from the host's next start, each with the reason.
+///
+/// # Errors
+/// [`PidfdError`]: `/proc` does not tell, or there are no handles to be had.
+pub fn change_caps(record: &HostRecord, old: &Caps, new: &Caps) -> Result<Vec<String>, PidfdError> {
+    let changes = Changes::between(old, new);
+    let mut later = changes.later.clone();
+    if changes.is_none() {
+        return Ok(later);
+    }
+    let keeper = record.keeper_identity();
+    let usual = Pidfd::open(&keeper)?;
+    // Who has lost its keeper has at least its own children.
+    let root = if usual.is_some() { keeper } else { record.host_identity() };
+    let mut processes = processes_below(&root, Look::Quick)?;
+    if usual.is_none() {
+        processes.push(root.clone());
+    }
+    let uncapped = if usual.is_some() { root.pid } else { std::process::id() };
+    for process in processes {
+        let Some(handle) = Pidfd::open(&process)? else { continue };
+        for (what, errno) in changes.apply(&process, uncapped) {
+            // The end of a process may come first.
+            let lives = !handle.wait(std::time::Duration::ZERO).unwrap_or(true);
+            let text = format!("{what} ({})", errno.desc());
+            if lives && !later.contains(&text) {
+                later.push(text);
+            }
+        }
+    }
+    Ok(later)
+}
+
+/// What differs between two sets of caps.
+struct Changes {
+    limits: Vec<(Resource, Option<u64>, u64, &'static str)>,
+    /// The new niceness, if it changes; none within is the keeper's.
+    nice: Option<Option<i32>>,
+    /// What cannot change while a program runs.
+    later: Vec<String>,
+}
+
+impl Changes {
+    fn between(old: &Caps, new: &Caps) -> Self {
+        let both = old.limits().into_iter().zip(new.limits());
+        let limits = both.filter(|(old, new)| old.1 != new.1).map(|(_, new)| new).collect();
+        let enters = new.cgroup.is_some() && (new.memory_bytes.is_some() || new.processes.is_some());
+        let fixed = [
+            (old.user != new.user, "user"),
+            (old.group != new.group, "group"),
+            (old.no_new_privileges != new.no_new_privileges, "no_new_privs"),
+            (enters && old.cgroup != new.cgroup, "memory and processes of the whole task"),
+        ];
+        let later = fixed.into_iter().filter(|(differs, _)| *differs).map(|(_, what)| what.to_owned()).collect();
+        Self { limits, nice: (old.nice != new.nice).then_some(new.nice), later }
+    }
+
+    fn is_none(&self) -> bool {
+        self.limits.is_empty() && self.nice.is_none()
+    }
+
+    /// What cannot be changed of `process`, and why.
+    fn apply(&self, process: &ProcessIdentity, uncapped: u32) -> Vec<(&'static str, Errno)> {
+        let mut refused = Vec::new();
+        for (resource, limit, grace, what) in &self.limits {
+            let set = limits_of(uncapped, *resource).and_then(|usual| {
+                let most = |limit: u64| limit.min(usual.rlim_max);
+                let limits = limit.map_or(usual, |limit| libc::rlimit {
+                    rlim_cur: most(limit),
+                    rlim_max: most(limit.saturating_add(*grace)),
+                });
+                set_limits_of(process.pid, *resource, &limits)
+            });
+            refused.extend(set.err().map(|errno| (*what, errno)));
+        }
+        if let Some(nice) = self.nice {
+            let set = nice.map_or_else(|| niceness_of(uncapped), Ok).and_then(|nice| set_niceness(process.pid, nice));
+            refused.extend(set.err().map(|errno| ("nice", errno)));
+        }
+        refused
+    }
+}
+
+fn limits_of(pid: u32, resource: Resource) -> nix::Result<libc::rlimit> {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one such structure where the last pointer points, and reads none.
+    let result = unsafe { libc::prlimit(number(pid), resource as _, std::ptr::null(), &raw mut limits) };
+    Errno::result(result).map(|_| limits)
+}
+
+fn set_limits_of(pid: u32, resource: Resource, limits: &libc::rlimit) -> nix::Result<()> {
+    // SAFETY: the kernel reads one such structure, which is borrowed for that long, and writes none.
+    let result = unsafe { libc::prlimit(number(pid), resource as _, limits, std::ptr::null_mut()) };
+    Errno::result(result).map(drop)
+}
+
+fn niceness_of(pid: u32) -> nix::Result<i32> {
+    Errno::clear();
+    // SAFETY: the arguments are numbers.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, pid) };
+    // -1 is a niceness too.
+    if nice == -1 && Errno::last_raw() != 0 { Err(Errno::last()) } else { Ok(nice) }
+}
+
+/// Each thread has its own; those that are made later have their maker's.
+fn set_niceness(pid: u32, nice: i32) -> nix::Result<()> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Err(Errno::ESRCH) };
+    let threads = threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse::<u32>().ok());
+    for thread in threads {
+        // SAFETY: the arguments are numbers.
+        match Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, nice) }) {
+            // It has ended since.
+            Ok(_) | Err(Errno::ESRCH) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn number(pid: u32) -> libc::pid_t {
+    // What is no pid is nobody's.
+    libc::pid_t::try_from(pid).unwrap_or(libc::pid_t::MAX)
+}

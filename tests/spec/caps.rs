@@ -1,0 +1,139 @@
+//! Hard caps of tasks: whom a task can be, what this machine does not enforce, and what changes while a task runs.
+
+use std::fs;
+
+use crate::daemon::Daemon;
+use crate::world::{SOON, World};
+
+/// Limits that one task alone reaches in 3 s.
+pub(crate) const LIMITS: &str = "MultiModule => {
+    windows => { one_minute => '3s', five_minutes => '6s' },
+    thresholds => { 'local.handles.fh.count' => { fast => 1 } },
+},";
+
+/// The soft and the hard limit of a process, as the kernel lists them.
+pub(crate) fn limit(pid: u32, name: &str) -> String {
+    let list = fs::read_to_string(format!("/proc/{pid}/limits")).expect("the process lives");
+    let line = list.lines().find(|line| line.starts_with(name)).expect("a limit of that name");
+    line[name.len()..].split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The niceness of each thread of a process.
+fn niceness(pid: u32) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives").flatten();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    let nice = |stat: String| stat.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(17).map(str::to_owned));
+    stats.filter_map(nice).collect()
+}
+
+/// Whether a limit that holds can be made less strict here (`CAP_SYS_RESOURCE`): not even root always may.
+pub(crate) fn may_raise() -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("this process has one");
+    let rights = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("it lists them");
+    u64::from_str_radix(rights, 16).expect("a number") & (1 << 24) != 0
+}
+
+fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+fn config(limits: &str) -> String {
+    format!("{{ Counter => {{ limits => {{ {limits} }} }} }}")
+}
+
+fn times(daemon: &Daemon, text: &str) -> usize {
+    daemon.lines().iter().filter(|line| line.text.contains(text)).count()
+}
+
+#[test]
+fn a_user_whom_a_task_cannot_be_ends_the_start_with_its_line_and_is_refused_by_a_reload() {
+    let world = World::new();
+    let another = if is_root() { "nobody" } else { "root" };
+    let wrong = format!(
+        "{{\n  Example1 => {{\n    limits => {{\n      user => '{another}' }} }},\n  \
+         Example2 => {{ is_external => 1, limits => {{ user => 'none-of-that-name',\n  \
+         group => 'no-group-either' }} }},\n}}"
+    );
+    let daemon = world.daemon().config(&wrong).prefix("mytasks::").start();
+    assert_eq!(daemon.exit_code(SOON), 78, "{daemon:?}");
+    for told in [
+        "test.conf:4:7: Example1.limits.user: a task runs as the daemon does, as user ",
+        "Example2.limits.user: there is no user none-of-that-name",
+        "Example2.limits.group: there is no group no-group-either",
+        &format!("run it in a daemon of its own that is started as {another}, with another -s"),
+    ] {
+        daemon.wait_for(told, SOON);
+    }
+    let own = nix::unistd::Uid::effective();
+    let daemon = world.own_daemon(&config(&format!("user => {own}"))).start();
+    daemon.wait_for("Counter: started", SOON);
+    world.write_config(&config(&format!("user => '{another}'")));
+    daemon.wait_for("the changed config is refused", SOON);
+    daemon.wait_for("a task runs as the daemon does", SOON);
+    world.send("{from => 'a', n => 1}", "Counter");
+    daemon.wait_for("Counter: has heard 1.", SOON);
+}
+
+#[test]
+fn what_this_machine_does_not_enforce_is_told_once_at_start_and_only_where_a_limit_asks_for_it() {
+    let world = World::new();
+    let asks = |more: &str| {
+        let limits = "limits => { memory => '512MiB', processes => 4000 }";
+        format!("{{ Counter => {{ {limits} }}, Other => {{ {limits} }}, {more} }}")
+    };
+    let daemon = world.own_daemon(&asks("")).start();
+    let machine = "a limit is not enforced here: no cgroup v2: memory and processes are bounded for each process";
+    daemon.wait_for(machine, SOON);
+    world.process("Counter");
+    world.write_config(&asks("Echo => {}"));
+    daemon.wait_for("Echo: started", SOON);
+    assert_eq!(times(&daemon, machine), 1, "{daemon:?}");
+    // The kernel exempts root from that one.
+    let of_root = "a limit is not enforced here: the kernel bounds the number of processes of every user but root";
+    assert_eq!(times(&daemon, of_root), if is_root() { 2 } else { 0 }, "one for each process: {daemon:?}");
+    assert_eq!(times(&daemon, &format!("Counter: {of_root}")), usize::from(is_root()));
+    drop(daemon);
+    world.end_externals();
+
+    let world = World::new();
+    let daemon = world.own_daemon(&config("files => 256, cpu_time => '1h'")).start();
+    daemon.wait_for("Counter: started", SOON);
+    assert_eq!(times(&daemon, "is not enforced here"), 0, "{daemon:?}");
+}
+
+#[test]
+fn changed_limits_hold_at_once_for_a_task_that_runs_and_for_what_it_has_started() {
+    let world = World::new();
+    let daemon = world.own_daemon(&config("files => 256, nice => 5")).start();
+    daemon.wait_for("Counter: started", SOON);
+    let record = world.process("Counter");
+    world.send("{child => 'exec sleep 600'}", "Counter");
+    let line = daemon.wait_for("has child ", SOON);
+    let child = daemon.lines()[line].text.clone();
+    let child: u32 = child.split("has child ").nth(1).unwrap().trim_end_matches('.').parse().unwrap();
+
+    world.write_config(&config("files => 200, nice => 7, cpu_time => '1h', file_size => '1GiB'"));
+    let changed = daemon.wait_for("Counter: its changed limits hold now", SOON);
+    for pid in [record.host.pid, child] {
+        assert_eq!(limit(pid, "Max open files"), "200 200");
+        assert_eq!(limit(pid, "Max cpu time"), "3600 3601");
+        assert_eq!(limit(pid, "Max file size"), "1073741824 1073741824");
+        let nice = niceness(pid);
+        assert!(!nice.is_empty() && nice.iter().all(|nice| nice == "7"), "{nice:?}");
+    }
+
+    // What is less strict takes rights, and what a program has given up it does not get back.
+    world.write_config(&config("files => 300, nice => 7, no_new_privs => 1"));
+    let changed =
+        daemon.wait_for_after(changed + 1, "Counter: its changed limits hold now, but from its next start: ", SOON);
+    let line = daemon.lines()[changed].text.clone();
+    assert!(line.contains("no_new_privs"), "{line}");
+    if may_raise() {
+        assert_eq!(limit(record.host.pid, "Max open files"), "300 300");
+        let name = "Max cpu time";
+        assert_eq!(limit(record.host.pid, name), limit(record.keeper.pid, name), "a limit that is gone");
+    } else {
+        assert!(line.contains("files (") && line.contains("cpu_time ("), "{line}");
+    }
+    assert_eq!(world.process("Counter"), record, "it was not started again");
+}
