@@ -135,3 +135,55 @@ fn number(pid: u32) -> libc::pid_t {
     // What is no pid is nobody's.
     libc::pid_t::try_from(pid).unwrap_or(libc::pid_t::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::super::{Nonce, ProcessRef};
+    use super::*;
+
+    /// The record of a child whose keeper is gone: no process has so high a pid.
+    fn record(child: &Child) -> HostRecord {
+        let host = ProcessIdentity::of(child.id()).unwrap().unwrap();
+        HostRecord {
+            boot: host.boot.clone(),
+            pid_namespace: 1,
+            keeper: ProcessRef { pid: u32::MAX / 4, start_ticks: 1 },
+            host: host.reference(),
+            nonce: Nonce::fresh().unwrap(),
+            started_unix_ms: 1,
+            starts: 1,
+            program: String::new(),
+        }
+    }
+
+    fn files(pid: u32) -> u64 {
+        limits_of(pid, Resource::RLIMIT_NOFILE).unwrap().rlim_max
+    }
+
+    #[test]
+    fn a_host_without_keeper_gets_its_changed_caps_and_a_stranger_with_its_pid_keeps_its_own() {
+        let mut child = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();
+        let (own, old) = (record(&child), Caps::default());
+        let new = Caps { files: Some(100), nice: Some(9), ..Caps::default() };
+        let before = files(child.id());
+        let host = ProcessRef { start_ticks: own.host.start_ticks + 1, ..own.host };
+        let stranger = HostRecord { host, ..own.clone() };
+        assert_eq!(change_caps(&stranger, &old, &new).unwrap(), Vec::<String>::new());
+        assert_eq!(files(child.id()), before);
+        assert_eq!(change_caps(&own, &old, &new).unwrap(), Vec::<String>::new());
+        assert_eq!((files(child.id()), niceness_of(child.id())), (100, Ok(9)));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn what_a_running_program_cannot_change_holds_from_its_next_start() {
+        let mut child = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();
+        let new = Caps { group: Some(4711), no_new_privileges: true, ..Caps::default() };
+        assert_eq!(change_caps(&record(&child), &Caps::default(), &new).unwrap(), ["group", "no_new_privs"]);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}

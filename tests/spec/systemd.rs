@@ -9,6 +9,7 @@ use std::process::Command;
 
 use crate::processes::{lives, signal};
 use crate::world::{SOON, World};
+use multimodule::usage::{CgroupTree, Cgroups};
 use nix::sys::signal::Signal;
 
 const UNIT: &str = include_str!("../../conf/package/multimodule.service");
@@ -81,6 +82,25 @@ fn systemd_takes_the_unit() {
     let ours: Vec<_> = told.lines().filter(is_fault).collect();
     assert!(output.status.success() && ours.is_empty(), "{told}");
     say("systemd-analyze verify has taken the unit");
+}
+
+#[test]
+fn the_unit_delegates_a_control_group_that_the_daemon_takes_for_its_own() {
+    assert_eq!(setting("Delegate"), "yes");
+    let world = World::new();
+    let unit = world.path().join("cgroup/multimodule.service");
+    fs::create_dir_all(&unit).unwrap();
+    for file in ["cgroup.controllers", "cgroup.procs", "cgroup.subtree_control"] {
+        fs::write(unit.join(file), "").unwrap();
+    }
+    let enter = |own: &str| {
+        let tree = CgroupTree { root: world.path().join("cgroup"), own: format!("0::/{own}\n") };
+        Cgroups::enter(&tree, "owner", &[std::process::id()])
+    };
+    enter(&format!("multimodule.service/{}", setting("DelegateSubgroup"))).unwrap();
+    // Systemd before version 254 makes no such group, and would find no place for the daemon at its next start.
+    let lacking = enter("multimodule.service").unwrap_err().to_string();
+    assert!(lacking.contains("DelegateSubgroup=daemon"), "{lacking}");
 }
 
 #[test]
