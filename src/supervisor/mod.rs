@@ -18,6 +18,7 @@
 
 mod adoption;
 mod contact;
+mod counted;
 mod effects;
 mod history;
 mod launch;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::adoption::{Adoption, Outcome};
 use super::contact::{Contact, ContactEvent};
+use super::counted::Counted;
 use super::life::{self, Effect, Phase, Seen};
 use super::log_reader::LogReader;
 use super::renewal::{self, Age};
@@ -118,6 +119,9 @@ pub(super) struct Watcher {
     /// How it stands, as others were told.
     pub(super) shown: Option<ProcessView>,
     pub(super) told: Told,
+    pub(super) counted: Counted,
+    /// How often its program never began, or its host refused a config.
+    pub(super) unmade: u64,
 }
 
 enum Event {
@@ -157,6 +161,8 @@ impl Watcher {
             last_seen: Seen::default(),
             shown: None,
             told: Told::default(),
+            counted: Counted::default(),
+            unmade: 0,
             shared,
             name,
         }
