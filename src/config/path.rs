@@ -34,6 +34,15 @@ impl ValuePath {
         Self(steps)
     }
 
+    /// The entry of the config that it leads into, if it leads anywhere.
+    #[must_use]
+    pub fn entry(&self) -> Option<&str> {
+        match self.0.first()? {
+            Step::Key(key) => Some(key),
+            Step::Index(_) => None,
+        }
+    }
+
     /// This path below `base`.
     #[must_use]
     pub fn below(&self, base: &Self) -> Self {

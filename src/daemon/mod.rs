@@ -16,6 +16,7 @@ mod assembly;
 mod caps;
 mod config_file;
 mod control;
+mod counting;
 mod disk;
 mod draining;
 mod error;

@@ -19,6 +19,7 @@ use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{RunningConfError, prepare_running_conf, read_running_conf};
 use super::share::{Process, cpus};
+use super::watching::is_taken_out;
 use crate::config::{QueueSettings, RestartSettings, RestartWhen, RunningConfig};
 use crate::name::{QueueName, TaskName};
 use crate::process::Replacement;
@@ -42,9 +43,10 @@ impl Daemon {
             failpoint!("migration.waited");
         }
         self.bound_queues(assembly);
-        let here = assembly.placement.by_task.iter().filter(|(_, placed)| placed.place == Place::Daemon);
         self.tell_lacking(assembly);
-        self.watching.stopped = here.map(|(name, _)| name).filter(|name| self.has_failsafe(name)).cloned().collect();
+        let taken_out = assembly.placement.by_task.iter().filter(|(name, placed)| is_taken_out(name, &placed.place));
+        let taken_out = taken_out.map(|(name, _)| name).filter(|name| self.has_failsafe(name));
+        self.watching.stopped = taken_out.cloned().collect();
         self.spread(assembly, &effective, self.stopped.clone(), Spread::Home).await?;
         let left = self.left_by_workers(&assembly.placement);
         self.node.dissolve_pools(left.into_iter());
@@ -54,6 +56,8 @@ impl Daemon {
         self.on_their_way.clear();
         self.removed(&assembly.placement);
         self.note_places(&assembly.placement);
+        let nowhere = self.watching.stopped.union(&self.stopped).cloned().collect();
+        self.watching.counting.placed(&assembly.placement, &nowhere, &assembly.missing);
         self.placement = assembly.placement.clone();
         Ok(())
     }

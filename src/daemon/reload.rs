@@ -18,7 +18,7 @@ use super::start::DaemonOptions;
 use super::status::Rates;
 use super::watching::Watching;
 use crate::channel::{ChannelHandle, QueueLine};
-use crate::config::{Config, Document, Overlay, Plan};
+use crate::config::{Config, DAEMON, Document, OUT_OF_BAND, Overlay, PathFault, Plan, ROUTER};
 use crate::monitor::Monitor;
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
@@ -38,6 +38,9 @@ pub(super) enum Externals {
     End,
 }
 
+/// Entries of a config that are no tasks.
+const NO_TASKS: [&str; 3] = [DAEMON, OUT_OF_BAND, ROUTER];
+
 /// A running daemon.
 pub(super) struct Daemon {
     pub(super) node: Node,
@@ -45,7 +48,7 @@ pub(super) struct Daemon {
     pub(super) registry: Registry,
     pub(super) transit: Transit,
     pub(super) prefixes: Vec<String>,
-    control_queue: QueueName,
+    pub(super) control_queue: QueueName,
     pub(super) state_dir: PathBuf,
     set_level: Arc<dyn Fn(u32) + Send + Sync>,
     pub(super) level: u32,
@@ -266,14 +269,23 @@ impl Daemon {
 
     /// What a config comes to, or all that is wrong with it; changes nothing.
     pub(super) fn assemble(&self, overlay: &Overlay, document: Option<&Document>) -> Result<Assembly, DaemonError> {
+        self.assembled(overlay).map_err(|faults| DaemonError::Config(overlay.faults(document, faults)))
+    }
+
+    fn assembled(&self, overlay: &Overlay) -> Result<Assembly, Vec<PathFault>> {
         let queues = self.queues();
         let (registry, prefixes, called) = (&self.registry, &self.prefixes, &self.called);
         let around = Surroundings { registry, prefixes, queues: &queues, called, is_checked: false };
-        let assembly = Assembly::of(&overlay.effective(), &around).and_then(|assembly| {
-            let faults = account_faults(&assembly.wanted);
-            if faults.is_empty() { Ok(assembly) } else { Err(faults) }
-        });
-        assembly.map_err(|faults| DaemonError::Config(overlay.faults(document, faults)))
+        let assembly = Assembly::of(&overlay.effective(), &around)?;
+        let faults = account_faults(&assembly.wanted);
+        if faults.is_empty() { Ok(assembly) } else { Err(faults) }
+    }
+
+    /// A config is refused for what it says of some tasks: those could not be made.
+    fn count_faults(&mut self, faults: &[PathFault]) {
+        let entries: BTreeSet<_> = faults.iter().filter_map(|fault| fault.path.entry()).collect();
+        let tasks = entries.into_iter().filter(|entry| !NO_TASKS.contains(entry)).map(TaskName::new);
+        tasks.flatten().for_each(|task| self.watching.counting.unmade(&task));
     }
 
     /// What an assembly changes.
@@ -289,10 +301,17 @@ impl Daemon {
         overlay: Overlay,
         document: Option<Document>,
     ) -> Result<(Plan, PlanReport), DaemonError> {
-        let assembly = self.assemble(&overlay, document.as_ref())?;
+        let assembly = match self.assembled(&overlay) {
+            Ok(assembly) => assembly,
+            Err(faults) => {
+                self.count_faults(&faults);
+                return Err(DaemonError::Config(overlay.faults(document.as_ref(), faults)));
+            }
+        };
         let plan = self.plan(&assembly);
         for (task, reason) in &assembly.missing {
             if self.missing.get(task) != Some(reason) {
+                self.watching.counting.unmade(task);
                 tracing::error!(task = task.as_str(), "{reason}; the others run");
             }
         }

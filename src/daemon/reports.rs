@@ -63,9 +63,10 @@ pub struct TaskStatus {
     pub since: Option<String>,
     /// How often its keeper has started that process again.
     pub restarts: u64,
-    /// Messages a second that it took from its queue, since the status before; none in the first.
+    /// Messages a second that it handled, over the last five seconds, in all its processes; none before that is known. Of a
+    /// task whose host is older than this daemon: that it took from its queue, since the status before.
     pub rate_in: Option<f64>,
-    /// Messages a second that it sent.
+    /// Messages a second that it emitted, over the last five seconds.
     pub rate_out: Option<f64>,
     /// Its queue; none where nothing was ever sent.
     pub queue: Option<QueueReport>,

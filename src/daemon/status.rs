@@ -3,11 +3,12 @@
 //! The daemon hands out what it knows in memory; queues are looked at on a thread that may block, so that ten thousand
 //! of them do not hold up what happens meanwhile.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::counting::MessageRates;
 use super::places::workers;
 use super::reload::Daemon;
 use super::reports::{DaemonStatus, PlaceReport, QueueReport, Status, TaskState, TaskStatus, WaitReport, WorkerStatus};
@@ -19,10 +20,11 @@ use crate::supervisor::{ProcessView, Standing, Views};
 use crate::task::Place;
 use crate::transit::{QueueStatus, Transit};
 
-/// A rate is over at least this long: below it, a handful of messages would look like a flood.
+/// A rate of a queue is over at least this long: below it, a handful of messages would look like a flood.
 const SHORTEST: Duration = Duration::from_millis(500);
 
-/// How many messages of each task were handled at the status before.
+/// How many messages of each queue were finished at the status before: all that is known of a task whose host tells
+/// nothing, for it is older than this program.
 #[derive(Debug, Default)]
 pub(super) struct Rates(Mutex<HashMap<TaskName, (Instant, u64)>>);
 
@@ -30,6 +32,8 @@ pub(super) struct Rates(Mutex<HashMap<TaskName, (Instant, u64)>>);
 pub(super) struct Known {
     daemon: DaemonStatus,
     tasks: Vec<TaskStatus>,
+    /// Those of them whose hosts tell nothing of what they do.
+    untold: HashSet<String>,
     /// The processes of which it must be read why they are in failsafe.
     state_dir: PathBuf,
     transit: Transit,
@@ -49,10 +53,16 @@ impl Daemon {
                 status.state = TaskState::Ended;
             }
             status.waited_on_by = waits.remove(&name.queue()).unwrap_or_default();
+            let MessageRates { handled, emitted } = self.watching.counting.rates(name);
+            (status.rate_in, status.rate_out) = (handled, emitted);
             status
         });
+        let tasks: Vec<_> = tasks.collect();
+        let is_told = |name: &str| TaskName::new(name).is_ok_and(|name| self.watching.counting.knows(&name));
+        let untold = tasks.iter().map(|status| &status.name).filter(|name| !is_told(name)).cloned().collect();
         Known {
-            tasks: tasks.collect(),
+            tasks,
+            untold,
             daemon: self.daemon_status(),
             state_dir: self.state_dir.clone(),
             transit: self.transit.clone(),
@@ -169,10 +179,11 @@ impl Known {
     pub(super) fn look(mut self) -> Status {
         let now = Instant::now();
         for status in &mut self.tasks {
-            self.rates.fill(status, &self.transit, now);
+            self.rates.fill(status, self.untold.contains(&status.name), &self.transit, now);
             let why = |process: &str| why(&self.state_dir, process);
             if status.state == TaskState::Failsafe {
-                status.failsafe = status.process.as_deref().and_then(why);
+                // One that was taken out of its process has a file of its own.
+                status.failsafe = why(&status.name).or_else(|| status.process.as_deref().and_then(why));
             }
             for worker in status.workers.iter_mut().filter(|worker| worker.state == TaskState::Failsafe) {
                 worker.failsafe = why(&worker.name);
@@ -194,11 +205,13 @@ fn why(state_dir: &std::path::Path, process: &str) -> Option<String> {
 }
 
 impl Rates {
-    fn fill(&self, status: &mut TaskStatus, transit: &Transit, now: Instant) {
+    fn fill(&self, status: &mut TaskStatus, is_untold: bool, transit: &Transit, now: Instant) {
         let Ok(name) = TaskName::new(&status.name) else { return };
         // A queue that refuses to be looked at says so to those who use it.
         let Ok(Some(found)) = transit.status(&name.queue()) else { return };
-        status.rate_in = self.rate(name, found.finished(), now);
+        if is_untold {
+            (status.rate_in, status.rate_out) = (self.rate(name, found.finished(), now), None);
+        }
         status.queue = Some(queue_report(&found));
     }
 
@@ -295,6 +308,8 @@ mod tests {
                 standing,
                 started_unix_ms: None,
                 restarts: 1,
+                unmade: 0,
+                own_written_bytes: None,
             };
             worker(&TaskName::new("P.1").unwrap(), Some(&view), false)
         };

@@ -69,8 +69,10 @@ impl Daemon {
 
     /// A task in failsafe is started by whoever clears it.
     fn refuse_failsafe(&self, task: &TaskName) -> Result<(), Refusal> {
-        let parked = self.supervisor.parked();
-        let Some(process) = self.processes_of(task).into_iter().find(|process| parked.contains(process)) else {
+        let mut stopped = self.supervisor.parked();
+        stopped.extend(self.watching.stopped.iter().cloned());
+        let places = self.processes_of(task).into_iter().chain([task.clone()]);
+        let Some(process) = places.into_iter().find(|process| stopped.contains(process)) else {
             return Ok(());
         };
         let text = format!("{task} is in failsafe; `multimodule failsafe clear {process}` lets it run again");

@@ -1,22 +1,26 @@
 //! Has everything that runs measured each second, and acts on what comes of it: alerts are told, a task that broke a
 //! limit is stopped and says why.
 //!
-//! An external task is ended with all that it has started. A task within the daemon is nowhere from then on: its queue
-//! waits, as it does for a task that moves. Both run again when a person removes `NAME.failsafe`, and what was read
-//! before does not count then.
+//! An external task is ended with all that it has started. A task within the daemon, and one that shares its process with
+//! others, is nowhere from then on: its queue waits, as it does for a task that moves. Both run again when a person
+//! removes `NAME.failsafe`, and what was read before does not count then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::counting::Counting;
 use super::places::workers;
 use super::reload::Daemon;
 use super::share::cpus;
+use crate::config::MAIN;
 use crate::limits::{Alert, Overrides, Subject, Thresholds, Trip, Verdict};
-use crate::monitor::{Counts, Facts, Monitor, Report, Tree};
+use crate::monitor::{Facts, Monitor, Report, Tree};
 use crate::name::TaskName;
 use crate::process::{Evidence, Failsafe, HostFiles};
-use crate::task::Place;
+use crate::supervisor::ProcessView;
+use crate::task::{Place, Placement};
 
 /// So many queues are looked at in a second: each costs up to some 30 µs where nobody here has it open.
 const QUEUES_A_SECOND: usize = 500;
@@ -37,7 +41,7 @@ pub(super) struct Watching {
     monitor: Monitor,
     /// The levels that hold now.
     thresholds: Arc<Thresholds>,
-    /// Tasks of this process that broke a limit and wait for a person.
+    /// Tasks that broke a limit, were taken out of their processes, and wait for a person.
     pub(super) stopped: BTreeSet<TaskName>,
     /// Those that a person has cleared since the monitor was told.
     cleared: BTreeSet<TaskName>,
@@ -45,6 +49,8 @@ pub(super) struct Watching {
     was_parked: BTreeSet<TaskName>,
     /// The next queue to be looked at, by its task's place among all.
     next_queue: usize,
+    /// What is counted of tasks.
+    pub(super) counting: Counting,
     /// Where queues and states lie, as links of open files name it.
     roots: Arc<[PathBuf]>,
     /// What was measured last.
@@ -61,6 +67,7 @@ impl Watching {
             cleared: BTreeSet::new(),
             was_parked: BTreeSet::new(),
             next_queue: 0,
+            counting: Counting::default(),
             roots: roots.into_iter().filter_map(|root| std::fs::canonicalize(root).ok()).collect(),
             last: Report::default(),
         }
@@ -78,34 +85,41 @@ impl Daemon {
         let parked = self.supervisor.parked();
         let trees =
             self.supervisor.views().into_iter().filter(|(name, _)| !parked.contains(name)).map(|(name, view)| {
-                let tree = Tree { keeper: view.keeper, host: view.host, starts: view.restarts };
-                (name, tree)
+                let ProcessView { keeper, host, restarts: starts, unmade, own_written_bytes: own_bytes, .. } = view;
+                (name, Tree { keeper, host, starts, unmade, own_bytes })
             });
-        let tasks = self.node.counts().into_iter().map(|(name, counts)| {
-            let crate::runtime::Counts { handled, failed, emitted, busy } = counts;
-            (name, Counts { handled, failed, emitted, busy })
-        });
+        let (node, hosts) = (self.node.counts(), self.supervisor.take_counts());
+        let tasks = self.watching.counting.look(Instant::now(), &self.placement, node, hosts);
         let mut forget = std::mem::take(&mut self.watching.cleared);
-        forget.extend(self.watching.was_parked.difference(&parked).cloned());
+        for process in self.watching.was_parked.difference(&parked) {
+            let tasks = self.placement.tasks_of(process);
+            tasks.iter().for_each(|task| self.watching.counting.started(task));
+            forget.extend(tasks);
+            forget.insert(process.clone());
+        }
         let facts = Facts {
             thresholds: self.watching.thresholds.clone(),
             trees: trees.collect(),
-            tasks: tasks.collect(),
+            tasks,
             queues: self.fullness(),
             forget,
             roots: self.watching.roots.clone(),
+            own_bytes: self.node.written_bytes(),
         };
         self.watching.was_parked = parked;
         self.watching.monitor.look(facts);
     }
 
-    /// How full the queues of some tasks are; of the next ones a second later.
+    /// How full the daemon's queue is, and those of some tasks; of the next ones a second later.
     fn fullness(&mut self) -> BTreeMap<TaskName, f64> {
         let count = self.placement.by_task.len();
         let from = if self.watching.next_queue < count { self.watching.next_queue } else { 0 };
         self.watching.next_queue = from + QUEUES_A_SECOND;
         let tasks = self.placement.by_task.keys().skip(from).take(QUEUES_A_SECOND);
-        tasks.filter_map(|task| Some((task.clone(), self.transit.fullness(&task.queue()).ok()??))).collect()
+        let queues = tasks.map(|task| (task.clone(), task.queue()));
+        let own = TaskName::new(MAIN).map(|main| (main, self.control_queue.clone()));
+        let full = |(name, queue)| Some((name, self.transit.fullness(&queue).ok()??));
+        queues.chain(own).filter_map(full).collect()
     }
 
     /// Acts on what the monitor found.
@@ -128,28 +142,40 @@ impl Daemon {
             reason: trip.summary.clone(),
             readings: readings(trip),
             config: self.entries_of(name),
-            ended: "killed, with all that it has started".to_owned(),
+            ended: String::new(),
         };
-        match subject {
-            Subject::Daemon => {}
-            Subject::External => {
-                if !self.supervisor.failsafe(name, evidence) {
-                    tracing::error!(task = name.as_str(), "{name} broke a limit and is not there to be stopped");
-                }
+        match (subject, stop_of(&self.placement, name)) {
+            (Subject::Daemon, _) => {}
+            (_, Stop::TakeOut(of)) => {
+                let evidence = Evidence { ended: format!("taken out of {of}"), ..evidence };
+                self.take_out(name, evidence).await;
             }
-            Subject::Internal => self.stop_within(name, evidence).await,
+            (_, Stop::End(processes)) => self.end_for(name, &processes, &evidence),
         }
     }
 
-    /// Takes a task out of the daemon.
-    async fn stop_within(&mut self, name: &TaskName, evidence: Evidence) {
-        let is_here = self.placement.by_task.get(name).is_some_and(|placed| placed.place == Place::Daemon);
-        if !is_here || !self.watching.stopped.insert(name.clone()) {
+    /// Ends processes for what `name` did, which is one of them or a task in them.
+    fn end_for(&mut self, name: &TaskName, processes: &[TaskName], evidence: &Evidence) {
+        for process in processes {
+            let tasks = self.placement.tasks_of(process);
+            let others: Vec<_> = tasks.iter().filter(|task| *task != name).map(TaskName::as_str).collect();
+            let with = if tasks.len() > 1 { format!("; with it ended {}", others.join(", ")) } else { String::new() };
+            let ended = format!("killed, with all that it has started{with}");
+            if self.supervisor.failsafe(process, Evidence { ended, ..evidence.clone() }) {
+                tasks.iter().for_each(|task| self.watching.counting.stopped(task));
+            } else {
+                tracing::error!(task = name.as_str(), "{name} broke a limit and {process} is not there to be stopped");
+            }
+        }
+    }
+
+    /// Takes a task out of its process, where others run that have nothing to do with it.
+    async fn take_out(&mut self, name: &TaskName, evidence: Evidence) {
+        if !self.watching.stopped.insert(name.clone()) {
             return;
         }
         tracing::error!(task = name.as_str(), "{name}: failsafe: {}", evidence.reason);
         let files = HostFiles::new(&self.state_dir, name);
-        let evidence = Evidence { ended: "taken out of the daemon".to_owned(), ..evidence };
         let path = files.failsafe();
         if let Err(error) = Failsafe::of(name, evidence, &path, &files.log()).write(&path) {
             tracing::error!(task = name.as_str(), "{name} will run again with the next daemon: {error}");
@@ -157,7 +183,7 @@ impl Daemon {
         self.apply_again().await;
     }
 
-    /// Looks whether a person has cleared what stops a task of this process.
+    /// Looks whether a person has cleared what stops a task that was taken out of its process.
     pub(super) async fn look_at_stopped(&mut self) {
         let cleared: BTreeSet<_> =
             self.watching.stopped.iter().filter(|name| !self.has_failsafe(name)).cloned().collect();
@@ -206,6 +232,38 @@ impl Daemon {
             Some(format!("{task}: {entry}"))
         };
         names.iter().filter_map(text).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What is done to stop something.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    /// The task is taken out of what this names, and that goes on.
+    TakeOut(String),
+    /// These processes are ended.
+    End(Vec<TaskName>),
+}
+
+/// How `name` is stopped, a task or a process. A task that shares a process is taken out of it, unless that has its name:
+/// then what says why would stand for the process.
+fn stop_of(placement: &Placement, name: &TaskName) -> Stop {
+    match placement.by_task.get(name).map(|placed| &placed.place) {
+        Some(Place::Daemon) => Stop::TakeOut("the daemon".to_owned()),
+        Some(Place::Process(process)) if process != name && placement.tasks_of(process).len() > 1 => {
+            Stop::TakeOut(format!("process {process}, which goes on"))
+        }
+        Some(Place::Process(process)) => Stop::End(vec![process.clone()]),
+        Some(Place::Pool { .. }) => Stop::End(workers(placement, name)),
+        None => Stop::End(vec![name.clone()]),
+    }
+}
+
+/// Whether a task is one that is taken out of its process when it is stopped.
+pub(super) fn is_taken_out(name: &TaskName, place: &Place) -> bool {
+    match place {
+        Place::Daemon => true,
+        Place::Process(process) => process != name,
+        Place::Pool { .. } => false,
     }
 }
 

@@ -2,16 +2,22 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+use super::counting::Counting;
 use super::log;
 use super::tasks::Tasks;
 use crate::channel::QueueLine;
 use crate::daemon::{DaemonError, Lines, read_running_conf};
 use crate::link::{HostEvent, HostLink, ToDaemon, ToHost};
 use crate::name::TaskName;
+
+/// How often the daemon is told what is counted: as often as it judges that.
+const COUNTS: Duration = Duration::from_secs(1);
 
 /// Where events come from, and what obeys them.
 pub(super) struct Host {
@@ -23,6 +29,7 @@ pub(super) struct Host {
     pub(super) lines: Option<Lines>,
     pub(super) set_level: Arc<dyn Fn(u32) + Send + Sync>,
     pub(super) signals: Signals,
+    pub(super) counting: Counting,
 }
 
 /// The signals that a host heeds.
@@ -37,6 +44,8 @@ enum Event {
     ReopenLog,
     Link(HostEvent),
     Line(QueueLine),
+    /// A second has passed.
+    Second,
 }
 
 impl Signals {
@@ -53,19 +62,22 @@ impl Signals {
 impl Host {
     /// Runs until a signal ends it.
     pub(super) async fn run(&mut self) {
+        let mut second = interval_at(Instant::now() + COUNTS, COUNTS);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match self.next().await {
+            match self.next(&mut second).await {
                 Event::End => return,
                 Event::ReopenLog => self.reopen_log(),
                 Event::Line((queue, line)) => self.tasks.send_line(&queue, line),
                 Event::Link(HostEvent::Asked(request)) => self.obey(request).await,
-                // Nothing is owed to a daemon that comes or goes.
-                Event::Link(_) => {}
+                Event::Link(HostEvent::Linked { version }) => self.counting.linked(version),
+                Event::Link(HostEvent::Lost) => self.counting.lost(),
+                Event::Second => self.tell_counts(),
             }
         }
     }
 
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self, second: &mut Interval) -> Event {
         tokio::select! {
             biased;
             _ = self.signals.interrupt.recv() => Event::End,
@@ -73,6 +85,7 @@ impl Host {
             _ = self.signals.hang_up.recv() => Event::ReopenLog,
             request = or_never(Some(&mut self.requests)) => Event::Link(request),
             line = or_never(self.lines.as_mut()) => Event::Line(line),
+            _ = second.tick() => Event::Second,
         }
     }
 
@@ -104,6 +117,18 @@ impl Host {
     fn tell(&self, told: ToDaemon) {
         if !self.link.send(told) {
             tracing::debug!("the daemon is away");
+        }
+    }
+
+    /// Leaves what the daemon does not know yet for the thread that tells it.
+    fn tell_counts(&mut self) {
+        if !self.counting.is_wanted() {
+            return;
+        }
+        let (tasks, written_bytes) = self.tasks.counts();
+        let news = self.counting.news(tasks, written_bytes);
+        if news.is_some_and(|news| !self.link.send(news)) {
+            self.counting.not_told();
         }
     }
 

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! It needs no daemon: its keeper starts it, what it should run stands in a file, its messages are in the transit.
-//! The link only tells it to look again.
+//! The link only tells it to look again, and tells the daemon what is counted here.
 //!
 //! Invariant: one host per name and state directory. Who is not the first ends without having opened anything.
 
+mod counting;
 mod events;
 mod log;
 mod run;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::counting::Counting;
 use super::events::{Host, Signals};
 use super::tasks::{Tasks, is_known};
 use crate::channel::ChannelHandle;
@@ -80,7 +81,8 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     };
     let (link, requests) = HostLink::start(&state_dir, &process, hello)?;
     failpoint!("host.linked");
-    let mut host = Host { process, state_dir, tasks, link, requests, lines, set_level, signals };
+    let counting = Counting::default();
+    let mut host = Host { process, state_dir, tasks, link, requests, lines, set_level, signals, counting };
     host.run().await;
     if host.tasks.stop(PATIENCE).await { Ok(()) } else { Err(DaemonError::Disorderly) }
 }

@@ -1,6 +1,6 @@
 //! The tasks of a host: what `running.conf` gives it, and how that changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::channel::ChannelHandle;
@@ -8,6 +8,7 @@ use crate::config::RunningConfig;
 use crate::daemon::{Assembly, Process, Surroundings};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
+use crate::task::Counts;
 use crate::value::Map;
 
 /// What a host runs.
@@ -57,6 +58,11 @@ impl Tasks {
     /// The config that holds.
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// What the tasks have done, and how much of what this process wrote is its queues' and states'.
+    pub(super) fn counts(&self) -> (BTreeMap<TaskName, Counts>, u64) {
+        (self.node.counts(), self.node.written_bytes())
     }
 
     /// Opens the files of the channels anew.

@@ -7,6 +7,12 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// Of a counter that began at 0 at `now_ms`.
+    #[must_use]
+    pub fn begun(now_ms: u64) -> Self {
+        Self { last: Some((now_ms, 0)) }
+    }
+
     /// By how much per second the counter, which shows `counter` at `now_ms`, grew since its last reading; none at its
     /// first, and none if no time has passed. A counter that shows less than before began again at 0, as that of a
     /// process does which was started again.
@@ -36,6 +42,11 @@ mod tests {
             assert_eq!(rate.next(now_ms, counter), expected, "{now_ms}: {counter}");
         }
         assert_eq!(rate.next(4500, 40), Some(10.0), "a reading at no new time is as if it had not been");
+    }
+
+    #[test]
+    fn of_a_counter_that_began_at_a_known_time_the_first_reading_counts() {
+        assert_eq!(Rate::begun(1000).next(2000, 3), Some(3.0));
     }
 
     #[test]

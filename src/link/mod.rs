@@ -34,4 +34,4 @@ pub use error::LinkError;
 pub use host::{EVENTS, HostEvent, HostLink};
 pub use outbox::OUTBOX_MESSAGES;
 pub use place::remove_remains;
-pub use protocol::{HostHello, OLDEST, ToDaemon, ToHost, VERSION};
+pub use protocol::{COUNTED, HostHello, OLDEST, ToDaemon, ToHost, VERSION};

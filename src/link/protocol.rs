@@ -13,10 +13,16 @@
 use ipc_channel::ipc::IpcSender;
 use serde::{Deserialize, Serialize};
 
+use crate::name::TaskName;
+use crate::task::Counts;
+
 /// The newest version of the protocol that this program speaks.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The oldest that it speaks as well.
 pub const OLDEST: u32 = 1;
+/// The version from which on a host tells what it counts. An older one tells nothing, and is not asked; an older daemon
+/// is not told.
+pub const COUNTED: u32 = 3;
 
 /// What the daemon says to a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +53,15 @@ pub enum ToDaemon {
     },
     /// What it prints goes to the file that has the log's name now. From version 2 on.
     ReopenedLog,
+    /// What it counts, once a second at most and only if it has changed. The first word on a link says all of it, later
+    /// ones only what is another. From version 3 on.
+    Counted {
+        /// Bytes that the kernel counts as written by it, and that are its queues' and states', since it began.
+        written_bytes: u64,
+        /// What its tasks have done since they were made there, each by its own name; that of a pool's worker is
+        /// `TASK.k`.
+        tasks: Vec<(TaskName, Counts)>,
+    },
 }
 
 /// Who a host is; the first thing that it says on a link.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::limits::{Subject, Thresholds, Verdict};
 use crate::name::TaskName;
 use crate::process::ProcessRef;
+use crate::task::Counts;
 use crate::usage::Usage;
 
 /// What the daemon knows at one moment.
@@ -17,14 +17,16 @@ pub struct Facts {
     pub thresholds: Arc<Thresholds>,
     /// External processes by name.
     pub trees: BTreeMap<TaskName, Tree>,
-    /// Tasks within the daemon.
-    pub tasks: BTreeMap<TaskName, Counts>,
+    /// Tasks, wherever they run.
+    pub tasks: Arc<BTreeMap<TaskName, TaskFacts>>,
     /// How full queues are, as shares of their bounds, by the subject that is judged for it.
     pub queues: BTreeMap<TaskName, f64>,
     /// Whose old readings do not count any more: a person has cleared them.
     pub forget: BTreeSet<TaskName>,
     /// Where queues and states lie: open files below are the framework's bookkeeping, and no limit counts them.
     pub roots: Arc<[PathBuf]>,
+    /// Bytes that the daemon has written to queues and states.
+    pub own_bytes: u64,
 }
 
 /// The processes of an external process.
@@ -36,19 +38,30 @@ pub struct Tree {
     pub host: Option<ProcessRef>,
     /// How often it was started again without being asked for.
     pub starts: u64,
+    /// How often its program never began, or its host refused a config.
+    pub unmade: u64,
+    /// Bytes that its host wrote to queues and states since it began; none where it does not say.
+    pub own_bytes: Option<u64>,
 }
 
-/// What a task within the daemon has done since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Messages that were passed to it.
-    pub handled: u64,
-    /// Those of them whose handling failed.
-    pub failed: u64,
-    /// Messages that it emitted.
-    pub emitted: u64,
-    /// How long it had its thread.
-    pub busy: Duration,
+/// What is known of a task, wherever it runs. As long as its subject is the same its counts only rise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskFacts {
+    /// As what it is judged.
+    pub subject: Subject,
+    /// What it has done.
+    pub counts: Counts,
+    /// How often it was to run.
+    pub starts: u64,
+    /// How often it was to run no more.
+    pub stops: u64,
+}
+
+/// Of a task within the daemon that has done nothing.
+impl Default for TaskFacts {
+    fn default() -> Self {
+        Self { subject: Subject::Internal, counts: Counts::default(), starts: 0, stops: 0 }
+    }
 }
 
 /// What came of [`Facts`].

@@ -15,5 +15,5 @@ mod handle;
 mod sampler;
 mod subjects;
 
-pub use facts::{Counts, Facts, Report, Tree};
+pub use facts::{Facts, Report, TaskFacts, Tree};
 pub use handle::Monitor;

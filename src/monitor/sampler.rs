@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::facts::{Facts, Report, Tree};
 use super::subjects::{Moment, Subjects};
@@ -25,7 +25,7 @@ pub(super) struct Sampler {
     daemon: TaskName,
     own_meter: Option<Meter>,
     own: Own,
-    meters: BTreeMap<TaskName, (Tree, Meter)>,
+    meters: BTreeMap<TaskName, (Tree, Meter, Own)>,
     subjects: Subjects,
     complaints: Vec<String>,
 }
@@ -57,20 +57,24 @@ impl Sampler {
 
     /// Samples and judges.
     pub(super) fn look(&mut self, facts: &Facts) -> Report {
-        let now_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // The first look is not at the beginning of time: something was before it.
+        let elapsed = self.begun.elapsed() + Duration::from_secs(1);
+        let now_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let at = Moment { now_ms, thresholds: &facts.thresholds };
         facts.forget.iter().for_each(|name| self.subjects.forget(name));
         let daemon = self.sample_daemon(facts, at);
         let usages = self.sample_trees(facts, at);
-        for (name, counts) in &facts.tasks {
-            self.subjects.task(name, counts, at);
+        for (name, task) in facts.tasks.iter() {
+            self.subjects.task(name, task, at);
+            let of_process = facts.trees.get(name).map_or(0, |tree| tree.unmade);
+            self.subjects.unmade(name, task.subject, task.counts.unmade + of_process, at);
+        }
+        for (name, tree) in facts.trees.iter().filter(|(name, _)| !facts.tasks.contains_key(*name)) {
+            self.subjects.unmade(name, Subject::External, tree.unmade, at);
         }
         for (name, share) in &facts.queues {
-            let subject = match name {
-                name if *name == self.daemon => Subject::Daemon,
-                name if facts.trees.contains_key(name) => Subject::External,
-                _ => Subject::Internal,
-            };
+            let of_task = || facts.tasks.get(name).map_or(Subject::Internal, |task| task.subject);
+            let subject = if *name == self.daemon { Subject::Daemon } else { of_task() };
             self.subjects.queue(name, subject, *share, at);
         }
         let known = |name: &TaskName| facts.trees.contains_key(name) || facts.tasks.contains_key(name);
@@ -83,7 +87,7 @@ impl Sampler {
         let usage = self.own_meter.as_mut()?.sample().ok()?;
         let files = bookkeeping(std::process::id(), &facts.roots);
         self.own.set_files(files.saturating_add(self.handles.held() as u64));
-        let usage = self.own.without(usage);
+        let usage = self.own.without(usage, Some(facts.own_bytes));
         self.subjects.process(&self.daemon, Subject::Daemon, &usage, self.machine.memory_bytes, at);
         Some(usage)
     }
@@ -114,12 +118,12 @@ impl Sampler {
             }
         };
         let is_same = |known: &Tree| (known.keeper, known.keeper.or(known.host)) == (tree.keeper, Some(root));
-        if !self.meters.get(name).is_some_and(|(known, _)| is_same(known)) {
+        if !self.meters.get(name).is_some_and(|(known, ..)| is_same(known)) {
             let meter = self.open(name, root, kind)?;
-            self.meters.insert(name.clone(), (tree, meter));
+            self.meters.insert(name.clone(), (tree, meter, Own::default()));
         }
-        let (_, meter) = self.meters.get_mut(name)?;
-        let usage = meter.sample();
+        let (_, meter, own) = self.meters.get_mut(name)?;
+        let usage = meter.sample().map(|usage| own.without(usage, tree.own_bytes));
         if let Some(unreadable) = meter.take_unreadable() {
             let pid = unreadable.pid;
             let text = format!("{name}: files and disk traffic of pid {pid} are not ours to see, and not counted");

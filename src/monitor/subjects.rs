@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::facts::Counts;
+use super::facts::TaskFacts;
 use crate::limits::{Judge, Metric, Rate, Subject, Thresholds, Verdict};
 use crate::name::TaskName;
 use crate::usage::Usage;
@@ -22,6 +22,9 @@ pub(super) struct Subjects {
     cores: BTreeMap<TaskName, f64>,
     verdicts: Vec<(TaskName, Subject, Verdict)>,
 }
+
+/// How long after one look the next one comes.
+const SECOND_MS: u64 = 1000;
 
 /// A moment of judging.
 #[derive(Clone, Copy)]
@@ -55,10 +58,30 @@ impl Subjects {
         self.rate(name, Subject::External, Metric::ExternalStarts, starts, 1.0, at);
     }
 
-    /// What a task within the daemon does.
-    pub(super) fn task(&mut self, name: &TaskName, counts: &Counts, at: Moment<'_>) {
-        let subject = Subject::Internal;
-        self.rate(name, subject, Metric::CpuOneCore, micros(counts.busy), 1e-6, at);
+    /// How often a task, or a process, could not be made.
+    pub(super) fn unmade(&mut self, name: &TaskName, subject: Subject, unmade: u64, at: Moment<'_>) {
+        let metric = match subject {
+            Subject::Internal => Metric::InternalCompileFailures,
+            Subject::External | Subject::Daemon => Metric::ExternalCompileFailures,
+        };
+        // What failed before the first look has failed since that was last possible.
+        let begun = Rate::begun(at.now_ms.saturating_sub(SECOND_MS));
+        self.judged(name, subject).rates.entry(metric).or_insert(begun);
+        self.rate(name, subject, metric, unmade, 1.0, at);
+    }
+
+    /// What a task does. The CPU time of an external one is that of its process.
+    pub(super) fn task(&mut self, name: &TaskName, task: &TaskFacts, at: Moment<'_>) {
+        let TaskFacts { subject, counts, starts, stops } = *task;
+        let (started, stopped) = match subject {
+            Subject::Internal => (Metric::InternalStartRequests, Metric::InternalStops),
+            Subject::External | Subject::Daemon => (Metric::ExternalStartRequests, Metric::ExternalStopRequests),
+        };
+        if subject == Subject::Internal {
+            self.rate(name, subject, Metric::CpuOneCore, micros(counts.busy), 1e-6, at);
+        }
+        self.value(name, subject, started, starts as f64, at);
+        self.value(name, subject, stopped, stops as f64, at);
         self.rate(name, subject, Metric::MessageFailures, counts.failed, 1.0, at);
         self.rate(name, subject, Metric::EmittedMessages, counts.emitted, 1.0, at);
         self.rate(name, subject, Metric::PassedMessages, counts.handled, 1.0, at);

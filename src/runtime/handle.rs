@@ -24,7 +24,7 @@ use super::work::Ended;
 use crate::config::{self, Framework, QueueSettings};
 use crate::mailbox::Mailbox;
 use crate::name::TaskName;
-use crate::task::pool_of;
+use crate::task::{Counts, pool_of};
 use crate::transit::{Bell, Fsync, Overflow, Settings};
 use crate::value::Map;
 
@@ -107,7 +107,10 @@ impl Changed {
 /// What an actor counts.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    /// Messages.
     pub(super) handled: AtomicU64,
+    /// Starts, and ticks of timers.
+    pub(super) ticks: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) emitted: AtomicU64,
     /// Nanoseconds for which it had its thread.
@@ -116,25 +119,12 @@ pub(super) struct Counters {
     pub(super) idle: AtomicBool,
 }
 
-/// What a task has done in this process since its actor was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Messages that it handled, failed ones too.
-    pub handled: u64,
-    /// Messages whose handling failed.
-    pub failed: u64,
-    /// Messages that it emitted.
-    pub emitted: u64,
-    /// How long it had its thread.
-    pub busy: Duration,
-}
-
 impl Counters {
     /// What they say now.
     pub(super) fn counts(&self) -> Counts {
         let [handled, failed, emitted, busy_ns] =
             [&self.handled, &self.failed, &self.emitted, &self.busy_ns].map(|count| count.load(Ordering::Relaxed));
-        Counts { handled, failed, emitted, busy: Duration::from_nanos(busy_ns) }
+        Counts { handled, failed, emitted, busy: Duration::from_nanos(busy_ns), unmade: 0 }
     }
 }
 

@@ -69,7 +69,7 @@ mod work;
 pub use control::{ControlInbox, ControlMessage};
 pub use dead::{DEAD, WHY};
 pub use guard::install_panic_hook;
-pub use handle::{Counts, Role, settings as queue_settings};
+pub use handle::{Role, settings as queue_settings};
 pub use node::{Node, NodeOptions, Wanted};
 pub use registry::{Registry, RegistryError, TaskKind};
 pub use waits::Wait;

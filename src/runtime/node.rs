@@ -16,7 +16,7 @@ use super::appending;
 use super::control::ControlInbox;
 use super::dead;
 use super::delivery::Delivery;
-use super::handle::{Counts, Handle, Order, Role, Setup, settings};
+use super::handle::{Handle, Order, Role, Setup, settings};
 use super::inlet::{InletHandle, Service, WINDOW};
 use super::leaver::Leaver;
 use super::office::Office;
@@ -31,8 +31,10 @@ use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::name::{LaneName, QueueName, TaskName};
 use crate::router::RoutingTable;
-use crate::task::pool_of;
+use crate::store;
+use crate::task::{Counts, pool_of};
 use crate::transit::{Bell, Error, Settings, Transit};
+use crate::usage::counts_writes;
 use crate::value::Map;
 
 /// How often the end looks whether everything is worked off.
@@ -307,11 +309,19 @@ impl Node {
         self.office.waits.list()
     }
 
-    /// What its tasks have done.
+    /// What its tasks have done since they were made; of those that nobody has needed yet nothing.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<TaskName, Counts> {
         let counts = |(name, handle): (&TaskName, &Handle)| Some((name.clone(), handle.seat.counts()?));
         self.actors.iter().filter_map(counts).collect()
+    }
+
+    /// Bytes that the kernel counts as written by this process, and that are its queues' and states': a second old.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        let transit = &self.office.transit;
+        let written = [(transit.root(), transit.written_bytes()), (&*self.state_dir, store::written_bytes())];
+        written.into_iter().filter(|(path, _)| counts_writes(path)).map(|(_, bytes)| bytes).sum()
     }
 
     /// Which tasks run.

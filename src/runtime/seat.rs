@@ -9,10 +9,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::handle::{Actor, Counts, Order, Role, Setup};
+use super::handle::{Actor, Counters, Order, Role, Setup};
 use super::neighbour::Neighbour;
 use super::shell::Source;
 use crate::config::Framework;
+use crate::task::Counts;
 use crate::value::Map;
 
 /// A task's seat.
@@ -92,7 +93,7 @@ impl Seat {
     /// What the actor has done; nothing where there is none.
     pub(super) fn counts(&self) -> Option<Counts> {
         match &*self.lock() {
-            State::Taken(actor) => Some(actor.counters.counts()),
+            State::Taken(actor) => Some(Counts { unmade: actor.has_ended().into(), ..actor.counters.counts() }),
             State::Waiting(_) | State::Left => None,
         }
     }
@@ -100,7 +101,10 @@ impl Seat {
     /// How many activations it has handled.
     pub(super) fn handled(&self) -> u64 {
         match &*self.lock() {
-            State::Taken(actor) => actor.counters.handled.load(Ordering::Acquire),
+            State::Taken(actor) => {
+                let Counters { handled, ticks, .. } = &*actor.counters;
+                handled.load(Ordering::Acquire) + ticks.load(Ordering::Acquire)
+            }
             State::Waiting(_) | State::Left => 0,
         }
     }

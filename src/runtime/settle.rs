@@ -39,7 +39,8 @@ impl Shell {
     /// Settles an activation: what it asked for takes effect, or its failure is reported and its message goes to
     /// `dead`. Returns whether it panicked.
     pub(super) async fn settle(&mut self, outcome: Outcome, input: Option<Input>, core: &mut Core) -> bool {
-        self.counters.handled.fetch_add(1, Ordering::Relaxed);
+        let counter = if input.is_some() { &self.counters.handled } else { &self.counters.ticks };
+        counter.fetch_add(1, Ordering::Relaxed);
         let panicked = outcome.is_err();
         match outcome {
             Ok(Ok(())) => {

@@ -15,7 +15,7 @@
 //! Invariant: what was recovered is the newest of what remains in place.
 //!
 //! It does not lock: whoever calls it holds the task's owner lock. It does not know what the state means, it has no
-//! thread and no clock of its own, and it never starts at zero where a record was.
+//! thread, looks at no clock but to count what it writes, and never starts at zero where a record was.
 
 mod aside;
 mod decoding;
@@ -26,6 +26,7 @@ mod recovery;
 mod task_store;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use aside::ASIDE_LIMIT;
 pub use encoding::{FORMAT, MAX_RECORD_BYTES};
@@ -33,3 +34,4 @@ pub use error::{RecordFault, StoreError};
 pub use record::{OutboxEntry, OutputMark, PendingEntry, Position, Record, UnderWay, new_epoch};
 pub use recovery::{Aside, AsideReason, Recovered, Taken};
 pub use task_store::{TaskStore, peek};
+pub use written::written_bytes;

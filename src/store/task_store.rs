@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -13,6 +14,7 @@ use super::encoding::{Encoder, MAX_HEADER_BYTES};
 use super::error::{RecordFault, StoreError};
 use super::record::Record;
 use super::recovery::{Aside, Choice, Content, Found, Place, Recovered, Taken, choose};
+use super::written::{self, Written};
 use crate::name::{MAX_NAME_BYTES, TaskName};
 use crate::process::{FileError, make_state_dir};
 
@@ -33,6 +35,7 @@ pub struct TaskStore {
     next: Option<u64>,
     /// The epoch of the record in `NAME.state`, if one is there.
     checkpoint_epoch: Option<u64>,
+    written: Written,
 }
 
 impl TaskStore {
@@ -53,6 +56,7 @@ impl TaskStore {
             slots: [None, None],
             next: None,
             checkpoint_epoch: None,
+            written: Written::default(),
         })
     }
 
@@ -119,6 +123,7 @@ impl TaskStore {
         assert!(self.next.is_some(), "records of task {} are recovered before one is written", self.task);
         let (path, beside) = (self.path(Place::Checkpoint.suffix()), self.path(".state.tmp"));
         let bytes = encode(&mut self.encoder, &self.task, record)?;
+        written::add(bytes.len());
         put_in_place(bytes, &beside, &path).inspect_err(|_| {
             // On a full disk it only takes room. That it cannot be removed either would not add to the error.
             let _removed = std::fs::remove_file(&beside);
@@ -133,9 +138,10 @@ impl TaskStore {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn sync(&self) -> Result<(), StoreError> {
+    pub fn sync(&mut self) -> Result<(), StoreError> {
         let Some(last) = self.next.and_then(|next| next.checked_sub(1)) else { return Ok(()) };
         if let Some(slot) = &self.slots[slot_index(last)] {
+            self.written.synced(slot_index(last));
             slot.sync_data().map_err(FileError::of(&self.path(Place::of(last).suffix()), "sync"))?;
         }
         Ok(())
@@ -188,6 +194,7 @@ impl TaskStore {
         let (file, length) = slot_file(&mut self.slots[slot_index(record.n)], &path)?;
         file.write_all_at(bytes, 0).map_err(FileError::of(&path, "write"))?;
         failpoint!("commit.slot_written");
+        self.written.slot(slot_index(record.n), bytes.len(), Instant::now());
         let needed = bytes.len() as u64;
         if length > SLACK_BYTES.max(needed.saturating_mul(4)) {
             file.set_len(needed).map_err(FileError::of(&path, "cut"))?;

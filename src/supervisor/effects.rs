@@ -40,6 +40,7 @@ impl Watcher {
             // Nothing has ended. What stands in the way may go.
             self.phase = Phase::Waiting { until: Instant::now() + REFUSED };
         } else {
+            self.unmade += 1;
             self.settle(None, How::NotStarted(error.to_string()));
         }
     }

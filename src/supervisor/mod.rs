@@ -19,6 +19,7 @@
 mod adoption;
 mod bounds;
 mod contact;
+mod counted;
 mod effects;
 mod history;
 mod launch;

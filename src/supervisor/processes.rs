@@ -17,6 +17,7 @@ use super::view::Views;
 use super::watcher::{Request, Spec, Watcher, Wish};
 use crate::name::TaskName;
 use crate::process::{Evidence, processes_on_record};
+use crate::task::Counts;
 use crate::usage::Cgroups;
 
 /// Requests ahead of a watcher that is in the middle of a start.
@@ -141,6 +142,13 @@ impl Supervisor {
     #[must_use]
     pub fn views(&self) -> Views {
         self.shared.views()
+    }
+
+    /// What tasks have done in their processes since this was last called, as far as hosts have told, each by the name
+    /// that it has there: a pool's worker is `TASK.k`. A task that does nothing is in it with zeros, once.
+    #[must_use]
+    pub fn take_counts(&self) -> BTreeMap<TaskName, Counts> {
+        self.shared.take_counts()
     }
 
     /// What happened to the processes, and what others note there.

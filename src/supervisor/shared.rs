@@ -1,6 +1,6 @@
 //! What all watchers share: the spawner, the launch, the transit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use super::view::{ProcessView, Views};
 use super::watcher::Spec;
 use crate::name::TaskName;
 use crate::process::{Argument, ArgumentError, KeeperOrder, ProcessIdentity, SpawnError, Spawner};
+use crate::task::Counts;
 use crate::usage::Cgroups;
 
 /// Why a process was not started.
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     outdated: Mutex<BTreeSet<TaskName>>,
     /// How the processes stand.
     views: Mutex<Views>,
+    /// What tasks have done in the processes since somebody took that last.
+    counts: Mutex<BTreeMap<TaskName, Counts>>,
     pub(super) history: History,
     /// Made at the first start, and anew when it is gone.
     spawner: Mutex<Option<Spawner>>,
@@ -82,6 +85,7 @@ impl Shared {
             parked: Mutex::default(),
             outdated: Mutex::default(),
             views: Mutex::default(),
+            counts: Mutex::default(),
             history: History::default(),
             spawner: Mutex::new(None),
         }
@@ -124,6 +128,17 @@ impl Shared {
     /// Notes how `process` stands.
     pub(super) fn show(&self, process: &TaskName, view: ProcessView) {
         self.views.lock().unwrap_or_else(PoisonError::into_inner).insert(process.clone(), view);
+    }
+
+    /// What tasks have done since this was last called, each by its name.
+    pub(super) fn take_counts(&self) -> BTreeMap<TaskName, Counts> {
+        std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A host has told what its tasks have done.
+    pub(super) fn count(&self, tasks: impl Iterator<Item = (TaskName, Counts)>) {
+        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.for_each(|(name, counts)| *all.entry(name).or_default() += counts);
     }
 
     /// Nobody watches `process` any more.

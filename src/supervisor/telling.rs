@@ -3,7 +3,7 @@
 use super::adoption::Outcome;
 use super::history::What;
 use super::watcher::Watcher;
-use crate::process::{EndRecord, Failsafe, ProcessRef};
+use crate::process::{EndRecord, Failsafe, How, ProcessRef};
 
 /// What was written there already.
 #[derive(Debug, Default)]
@@ -44,6 +44,7 @@ impl Watcher {
         let Some(host) = self.told.host.filter(|host| self.told.ended.as_ref() != Some(host)) else { return };
         if let Some(end) = self.last_end().filter(|end| end.host == Some(host)) {
             self.told.ended = Some(host);
+            self.unmade += u64::from(matches!(end.how, How::NotStarted(_)));
             self.note(What::Ended, &how(&end));
         }
     }

@@ -18,6 +18,10 @@ pub struct ProcessView {
     pub started_unix_ms: Option<i64>,
     /// How often its keeper has started it again.
     pub restarts: u64,
+    /// How often, since this daemon watches it, its program never began, or its host refused a config.
+    pub unmade: u64,
+    /// Bytes that its host wrote to queues and states since that began; none where no host has said.
+    pub own_written_bytes: Option<u64>,
 }
 
 /// What a process does.
@@ -56,6 +60,8 @@ impl Watcher {
             standing,
             started_unix_ms: record.filter(|_| alive).map(|record| record.started_unix_ms),
             restarts: record.map_or(0, |record| record.starts.saturating_sub(1)),
+            unmade: self.unmade,
+            own_written_bytes: self.counted.written_bytes,
         };
         if self.shown.as_ref() != Some(&view) {
             self.shared.show(&self.name, view.clone());

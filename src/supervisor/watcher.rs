@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::adoption::{Adoption, Outcome};
 use super::contact::{Contact, ContactEvent};
+use super::counted::Counted;
 use super::life::{self, Effect, Phase, Seen};
 use super::log_reader::LogReader;
 use super::renewal::{self, Age};
@@ -120,6 +121,9 @@ pub(super) struct Watcher {
     pub(super) told: Told,
     /// Why it has no cgroup although others have, as that was said.
     pub(super) no_cgroup: Option<String>,
+    pub(super) counted: Counted,
+    /// How often its program never began, or its host refused a config.
+    pub(super) unmade: u64,
 }
 
 enum Event {
@@ -160,6 +164,8 @@ impl Watcher {
             shown: None,
             told: Told::default(),
             no_cgroup: None,
+            counted: Counted::default(),
+            unmade: 0,
             shared,
             name,
         }

@@ -14,6 +14,7 @@
 
 mod changes;
 mod clashes;
+mod counts;
 mod place;
 mod placement;
 
@@ -21,5 +22,6 @@ mod placement;
 mod tests;
 
 pub use changes::{Changes, Move, ProcessChange};
+pub use counts::Counts;
 pub use place::{MAX_PROCESS_NAME_BYTES, Nature, Place, place, pool_of, worker_name};
 pub use placement::{Candidate, Placed, Placement, Process};

@@ -81,6 +81,8 @@ pub(super) struct LaneWriter {
     tagged: Option<u64>,
     ringer: Ringer,
     synced: u64,
+    /// Up to here it is counted what was written.
+    counted: u64,
     idle: (u64, Option<Instant>),
 }
 
@@ -110,6 +112,7 @@ impl LaneWriter {
             tagged,
             ringer: Ringer::new(),
             synced: mark.position,
+            counted: mark.position,
             idle: (mark.position, None),
             queue,
         };

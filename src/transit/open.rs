@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     senders: Mutex<HashMap<LaneKey, Weak<Shared>>>,
     bells: Mutex<Vec<(u64, Weak<Bell>)>>,
     one_shot: Mutex<()>,
+    /// Bytes; see [`Transit::written_bytes`].
+    written: AtomicU64,
 }
 
 /// How often a one-shot sender looks whether `anon:0` is free: an append takes a few µs, its preparation some 100.
@@ -63,6 +65,7 @@ impl Transit {
                 senders: Mutex::default(),
                 bells: Mutex::default(),
                 one_shot: Mutex::default(),
+                written: AtomicU64::default(),
             }),
         })
     }
@@ -126,6 +129,7 @@ impl Transit {
             let opened = self.inner.queue(queue)?;
             if let Some(mut writer) = take_lane(opened, &LaneName::Anonymous)? {
                 let result = writer.append(&self.inner, out);
+                self.inner.add_written(writer.take_written());
                 writer.queue().unlock(lane_lock(writer.slot_number()));
                 match result {
                     Ok(()) => return Ok(()),
@@ -199,7 +203,20 @@ impl Transit {
 
     pub(super) fn tidy_at(&self, now: Instant) -> Result<(), Error> {
         let senders: Vec<Arc<Shared>> = self.inner.senders().values().filter_map(Weak::upgrade).collect();
-        senders.iter().map(|sender| sender.writer().tidy(now)).fold(Ok(()), Result::and)
+        let tidied = senders.iter().map(|sender| {
+            let mut writer = sender.writer();
+            self.inner.add_written(writer.take_written());
+            writer.tidy(now)
+        });
+        tidied.fold(Ok(()), Result::and)
+    }
+
+    /// Bytes that the kernel counts as written by this process, on a file system where it counts them, and that are
+    /// what was appended here: as of the last [`Transit::tidy`]. In the second between two of them a page counts once,
+    /// which is at least as often as the kernel counts it.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.inner.written.load(Ordering::Relaxed)
     }
 }
 
@@ -280,6 +297,10 @@ impl Inner {
         let done = work();
         queue.unlock(lane_lock(at));
         done.map(Some)
+    }
+
+    pub(super) fn add_written(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Takes the right to consume for this process, once.

@@ -134,7 +134,8 @@ impl Shared {
     fn append_anew(&self, writer: &mut LaneWriter, out: &Outgoing<'_>) -> Result<(), AppendError> {
         for _ in 0..REPLACEMENTS {
             let fresh = open_writer(&self.transit, &self.queue, &self.lane)?;
-            let old = std::mem::replace(writer, fresh);
+            let mut old = std::mem::replace(writer, fresh);
+            self.transit.add_written(old.take_written());
             old.queue().unlock(lane_lock(old.slot_number()));
             match writer.append(&self.transit, out) {
                 Ok(()) => return Ok(()),
@@ -149,6 +150,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.transit.add_written(writer.take_written());
         let (queue, slot) = (writer.queue().clone(), writer.slot_number());
         let lane = (self.queue.clone(), self.lane.clone());
         self.transit.clone().forget_sender(&lane, std::ptr::from_ref(self), || queue.unlock(lane_lock(slot)));

@@ -13,7 +13,7 @@ async fn a_host_that_is_too_old_is_told_by_its_version() {
     let world = World::new();
     let _host = world.host_of_version("One", OLDEST - 1);
     let error = world.try_connect("One", DEADLINE).await.err().unwrap();
-    assert_eq!(error.to_string(), "process One speaks version 0 of the control protocol, this program 1 to 2");
+    assert_eq!(error.to_string(), "process One speaks version 0 of the control protocol, this program 1 to 3");
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::link::protocol::{FromDaemon, FromHost};
 use crate::link::{HostHello, ToDaemon, ToHost};
+use crate::name::TaskName;
+use crate::task::Counts;
 
 /// Sends `message` over a real channel and looks at what arrives, byte by byte.
 fn check<T, const N: usize>(message: T, expected: [u8; N])
@@ -33,6 +35,10 @@ fn the_bytes_of_every_answer_stay_what_they_are() {
     let faults = vec!["a".to_owned(), "bc".to_owned()];
     check(FromHost::Message(ToDaemon::Configured { generation: 2, faults }), [1, 0, 2, 2, 1, b'a', 2, b'b', b'c']);
     check(FromHost::Message(ToDaemon::ReopenedLog), [1, 1]);
+    let busy = std::time::Duration::new(7, 300);
+    let counts = Counts { handled: 300, failed: 1, emitted: 2, busy, unmade: 3 };
+    let counted = ToDaemon::Counted { written_bytes: 4096, tasks: vec![(TaskName::new("a").unwrap(), counts)] };
+    check(FromHost::Message(counted), [1, 2, 128, 32, 1, 1, b'a', 172, 2, 1, 2, 7, 172, 2, 3]);
     let hello = HostHello { version: 1, nonce: "n".into(), process: "p".into(), program: "q".into(), generation: 4 };
     check(FromHost::Hello(hello), [0, 1, 1, b'n', 1, b'p', 1, b'q', 4]);
 }

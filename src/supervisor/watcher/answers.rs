@@ -33,6 +33,7 @@ impl Watcher {
         match told {
             ToDaemon::Configured { generation, faults } => {
                 let refused = !faults.is_empty();
+                self.unmade += u64::from(refused);
                 for fault in faults {
                     self.error(&format!("its process refuses the config: {fault}"));
                 }
@@ -43,6 +44,9 @@ impl Watcher {
                 }
             }
             ToDaemon::ReopenedLog => self.log.reopened(),
+            ToDaemon::Counted { written_bytes, tasks } => {
+                self.shared.count(self.counted.told(tasks, written_bytes));
+            }
         }
     }
 
@@ -64,6 +68,8 @@ impl Watcher {
         }
         failpoint!("adoption.proven");
         self.shared.tell_news(&self.name);
+        let made = self.made.is_some() && self.made == self.sight.record().map(|record| record.keeper);
+        self.counted.heard(&hello.nonce, made);
         self.age.heard(hello);
         self.renewed_by_answer();
         if self.age.on_trial {

@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::super::error::Error;
+use super::super::map::PAGE;
 use super::super::segment::{self, SMALLEST, Segment, SegmentFault, lane_directory};
 use super::super::settings::Fsync;
 use super::{LaneWriter, aside_name};
@@ -57,6 +58,15 @@ impl LaneWriter {
     pub(in super::super) fn tidy(&mut self, now: Instant) -> Result<(), Error> {
         let synced = if self.queue.index.fsync() == Fsync::Interval { self.sync() } else { Ok(()) };
         synced.and_then(|()| self.give_back(now)).map_err(|source| self.error(source))
+    }
+
+    /// Bytes of the pages that were written since this was last asked, as the kernel counts them: a page that is
+    /// dirty already costs nothing, and so no more than is mapped. Its page of the index is not counted.
+    pub(in super::super) fn take_written(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.counted, self.mark.position);
+        let appended = self.mark.position.saturating_sub(before);
+        let mapped: usize = self.old.iter().chain(&self.current).map(Segment::capacity).sum();
+        appended.next_multiple_of(PAGE as u64).min(mapped as u64)
     }
 
     fn sync(&mut self) -> io::Result<()> {
