@@ -5,7 +5,7 @@
 //! waits, as it does for a task that moves. Both run again when a person removes `NAME.failsafe`, and what was read
 //! before does not count then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +17,6 @@ use crate::monitor::{Counts, Facts, Monitor, Report, Tree};
 use crate::name::TaskName;
 use crate::process::{Evidence, Failsafe, HostFiles};
 use crate::task::Place;
-
-/// So many queues are looked at in a second: each costs up to some 30 µs where nobody here has it open.
-const QUEUES_A_SECOND: usize = 500;
 
 /// What a task used when that was measured last, with all that it has started.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,8 +40,6 @@ pub(super) struct Watching {
     cleared: BTreeSet<TaskName>,
     /// Processes that waited for a person when it was last looked.
     was_parked: BTreeSet<TaskName>,
-    /// The next queue to be looked at, by its task's place among all.
-    next_queue: usize,
     /// Where queues and states lie, as links of open files name it.
     roots: Arc<[PathBuf]>,
     /// What was measured last.
@@ -60,7 +55,6 @@ impl Watching {
             stopped: BTreeSet::new(),
             cleared: BTreeSet::new(),
             was_parked: BTreeSet::new(),
-            next_queue: 0,
             roots: roots.into_iter().filter_map(|root| std::fs::canonicalize(root).ok()).collect(),
             last: Report::default(),
         }
@@ -91,21 +85,12 @@ impl Daemon {
             thresholds: self.watching.thresholds.clone(),
             trees: trees.collect(),
             tasks: tasks.collect(),
-            queues: self.fullness(),
+            queues: self.placement.by_task.keys().cloned().collect(),
             forget,
             roots: self.watching.roots.clone(),
         };
         self.watching.was_parked = parked;
         self.watching.monitor.look(facts);
-    }
-
-    /// How full the queues of some tasks are; of the next ones a second later.
-    fn fullness(&mut self) -> BTreeMap<TaskName, f64> {
-        let count = self.placement.by_task.len();
-        let from = if self.watching.next_queue < count { self.watching.next_queue } else { 0 };
-        self.watching.next_queue = from + QUEUES_A_SECOND;
-        let tasks = self.placement.by_task.keys().skip(from).take(QUEUES_A_SECOND);
-        tasks.filter_map(|task| Some((task.clone(), self.transit.fullness(&task.queue()).ok()??))).collect()
     }
 
     /// Acts on what the monitor found.

@@ -19,8 +19,8 @@ pub struct Facts {
     pub trees: BTreeMap<TaskName, Tree>,
     /// Tasks within the daemon.
     pub tasks: BTreeMap<TaskName, Counts>,
-    /// How full queues are, as shares of their bounds, by the subject that is judged for it.
-    pub queues: BTreeMap<TaskName, f64>,
+    /// Tasks that are judged for how full their queues are.
+    pub queues: BTreeSet<TaskName>,
     /// Whose old readings do not count any more: a person has cleared them.
     pub forget: BTreeSet<TaskName>,
     /// Where queues and states lie: open files below are the framework's bookkeeping, and no limit counts them.
