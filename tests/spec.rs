@@ -2,6 +2,8 @@
 //!
 //! Nothing here sleeps: a spec waits for the line or the exit that it is about, with a deadline.
 
+#[path = "spec/alerts.rs"]
+mod alerts;
 #[path = "spec/bad_input.rs"]
 mod bad_input;
 #[path = "spec/caps.rs"]

@@ -97,7 +97,7 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
     events.news = Some(heard);
     // One report a second; a daemon that is busy for longer hears of two.
     let (reports, rx) = mpsc::channel(2);
-    let monitor = Monitor::start(TaskName::new(MAIN).expect("it is a name"), reports)
+    let monitor = Monitor::start(TaskName::new(MAIN).expect("it is a name"), transit.clone(), reports)
         .map_err(|source| DaemonError::Kernel { what: "a thread that watches", source })?;
     events.reports = Some(rx);
     events.changed = config_file.as_mut().map(ConfigFile::watch);

@@ -17,13 +17,10 @@ use super::share::cpus;
 use crate::config::MAIN;
 use crate::limits::{Alert, Overrides, Subject, Thresholds, Trip, Verdict};
 use crate::monitor::{Facts, Monitor, Report, Tree};
-use crate::name::TaskName;
+use crate::name::{QueueName, TaskName};
 use crate::process::{Evidence, Failsafe, HostFiles};
 use crate::supervisor::ProcessView;
 use crate::task::{Place, Placement};
-
-/// So many queues are looked at in a second: each costs up to some 30 µs where nobody here has it open.
-const QUEUES_A_SECOND: usize = 500;
 
 /// What a task used when that was measured last, with all that it has started.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,8 +44,6 @@ pub(super) struct Watching {
     cleared: BTreeSet<TaskName>,
     /// Processes that waited for a person when it was last looked.
     was_parked: BTreeSet<TaskName>,
-    /// The next queue to be looked at, by its task's place among all.
-    next_queue: usize,
     /// What is counted of tasks.
     pub(super) counting: Counting,
     /// Where queues and states lie, as links of open files name it.
@@ -66,7 +61,6 @@ impl Watching {
             stopped: BTreeSet::new(),
             cleared: BTreeSet::new(),
             was_parked: BTreeSet::new(),
-            next_queue: 0,
             counting: Counting::default(),
             roots: roots.into_iter().filter_map(|root| std::fs::canonicalize(root).ok()).collect(),
             last: Report::default(),
@@ -101,7 +95,7 @@ impl Daemon {
             thresholds: self.watching.thresholds.clone(),
             trees: trees.collect(),
             tasks,
-            queues: self.fullness(),
+            queues: self.queues_by_subject(),
             forget,
             roots: self.watching.roots.clone(),
             own_bytes: self.node.written_bytes(),
@@ -110,16 +104,10 @@ impl Daemon {
         self.watching.monitor.look(facts);
     }
 
-    /// How full the daemon's queue is, and those of some tasks; of the next ones a second later.
-    fn fullness(&mut self) -> BTreeMap<TaskName, f64> {
-        let count = self.placement.by_task.len();
-        let from = if self.watching.next_queue < count { self.watching.next_queue } else { 0 };
-        self.watching.next_queue = from + QUEUES_A_SECOND;
-        let tasks = self.placement.by_task.keys().skip(from).take(QUEUES_A_SECOND);
-        let queues = tasks.map(|task| (task.clone(), task.queue()));
+    /// The queues of all tasks, and the daemon's own.
+    fn queues_by_subject(&self) -> BTreeMap<TaskName, QueueName> {
         let own = TaskName::new(MAIN).map(|main| (main, self.control_queue.clone()));
-        let full = |(name, queue)| Some((name, self.transit.fullness(&queue).ok()??));
-        queues.chain(own).filter_map(full).collect()
+        self.placement.by_task.keys().map(|task| (task.clone(), task.queue())).chain(own).collect()
     }
 
     /// Acts on what the monitor found.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits::{Subject, Thresholds, Verdict};
-use crate::name::TaskName;
+use crate::name::{QueueName, TaskName};
 use crate::process::ProcessRef;
 use crate::task::Counts;
 use crate::usage::Usage;
@@ -19,8 +19,8 @@ pub struct Facts {
     pub trees: BTreeMap<TaskName, Tree>,
     /// Tasks, wherever they run.
     pub tasks: Arc<BTreeMap<TaskName, TaskFacts>>,
-    /// How full queues are, as shares of their bounds, by the subject that is judged for it.
-    pub queues: BTreeMap<TaskName, f64>,
+    /// Queues, by the subject that is judged for how full they are.
+    pub queues: BTreeMap<TaskName, QueueName>,
     /// Whose old readings do not count any more: a person has cleared them.
     pub forget: BTreeSet<TaskName>,
     /// Where queues and states lie: open files below are the framework's bookkeeping, and no limit counts them.

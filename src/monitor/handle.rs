@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::facts::{Facts, Report};
 use super::sampler::Sampler;
 use crate::name::TaskName;
+use crate::transit::Transit;
 
 /// The monitor; its thread ends when this is dropped.
 #[derive(Debug)]
@@ -16,15 +17,15 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Begins; it tells of the process itself under the name `daemon`.
+    /// Begins; it tells of the process itself under the name `daemon`, and looks at queues of `transit`.
     ///
     /// # Errors
     /// The thread cannot be made.
-    pub fn start(daemon: TaskName, reports: mpsc::Sender<Report>) -> io::Result<Self> {
+    pub fn start(daemon: TaskName, transit: Transit, reports: mpsc::Sender<Report>) -> io::Result<Self> {
         // One is being looked at, and one waits: more would be old when their turn comes.
         let (facts, rx) = sync_channel::<Facts>(1);
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
-            let mut sampler = Sampler::new(daemon);
+            let mut sampler = Sampler::new(daemon, transit);
             for facts in rx {
                 if reports.blocking_send(sampler.look(&facts)).is_err() {
                     return;

@@ -8,10 +8,12 @@
 //! a task that broke a limit is stopped.
 //! Invariant: nobody waits for it. Facts that come while it is at work are left out; the next ones come in a second.
 //!
-//! It knows nothing of configs, processes' records and queues: the daemon tells what it needs.
+//! It knows nothing of configs and processes' records: the daemon tells what it needs. It looks at queues itself, for
+//! that may take its time.
 
 mod facts;
 mod handle;
+mod queues;
 mod sampler;
 mod subjects;
 

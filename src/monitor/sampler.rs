@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::facts::{Facts, Report, Tree};
+use super::queues::Queues;
 use super::subjects::{Moment, Subjects};
 use crate::limits::Subject;
 use crate::name::TaskName;
 use crate::process::{ProcessIdentity, ProcessRef};
+use crate::transit::Transit;
 use crate::usage::{Handles, Machine, Meter, MeterError, Own, Root, Usage};
 
 /// Files that meters hold open: enough for some 130 trees; beyond, each reading opens anew, which costs a few µs.
@@ -26,13 +28,15 @@ pub(super) struct Sampler {
     own_meter: Option<Meter>,
     own: Own,
     meters: BTreeMap<TaskName, (Tree, Meter, Own)>,
+    transit: Transit,
+    queues: Queues,
     subjects: Subjects,
     complaints: Vec<String>,
 }
 
 impl Sampler {
-    /// One that judges this process under the name `daemon`.
-    pub(super) fn new(daemon: TaskName) -> Self {
+    /// One that judges this process under the name `daemon`, and looks at queues of `transit`.
+    pub(super) fn new(daemon: TaskName, transit: Transit) -> Self {
         let (machine, handles) = (Machine::look(), Handles::new(HANDLES));
         let mut complaints = Vec::new();
         let itself = ProcessIdentity::own().map_err(|error| error.to_string());
@@ -50,6 +54,8 @@ impl Sampler {
             own_meter,
             own: Own::default(),
             meters: BTreeMap::new(),
+            transit,
+            queues: Queues::default(),
             subjects: Subjects::default(),
             complaints,
         }
@@ -72,7 +78,9 @@ impl Sampler {
         for (name, tree) in facts.trees.iter().filter(|(name, _)| !facts.tasks.contains_key(*name)) {
             self.subjects.unmade(name, Subject::External, tree.unmade, at);
         }
-        for (name, share) in &facts.queues {
+        // One that cannot be read is not judged; whoever uses it says why.
+        self.queues.look(&facts.queues, |queue| self.transit.fullness(queue).ok().flatten());
+        for (name, share) in self.queues.shares() {
             let of_task = || facts.tasks.get(name).map_or(Subject::Internal, |task| task.subject);
             let subject = if *name == self.daemon { Subject::Daemon } else { of_task() };
             self.subjects.queue(name, subject, *share, at);

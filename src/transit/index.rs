@@ -200,6 +200,11 @@ impl Index {
         })
     }
 
+    /// Which share of the bound in bytes is held.
+    pub(super) fn fullness(&self) -> f64 {
+        self.held().position as f64 / self.settings().max_bytes.max(1) as f64
+    }
+
     /// Says who consumes. Only the consumer does.
     pub(super) fn set_consumer(&self, ringing: Ringing, description: &str) {
         let words = self.map.words(CONSUMER, 4);

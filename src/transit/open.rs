@@ -182,11 +182,14 @@ impl Transit {
         Ok(recovery::last_tag(&queue.directory, at, queue.index.slot(at))?.map(|(_, tag)| tag))
     }
 
-    /// Which share of its bound in bytes a queue holds; nothing where there is none. Reads the index alone.
+    /// Which share of its bound in bytes a queue holds; nothing where there is none, or none that was used since the
+    /// machine was started. Reads the index alone, waits for nobody and keeps nobody waiting.
     pub fn fullness(&self, queue: &QueueName) -> Result<Option<f64>, Error> {
-        let Some(queue) = self.inner.find(queue)? else { return Ok(None) };
-        let (held, settings) = (queue.index.held(), queue.index.settings());
-        Ok(Some(held.position as f64 / settings.max_bytes.max(1) as f64))
+        if let Some(queue) = self.inner.consumed_here(queue) {
+            return Ok(Some(queue.index.fullness()));
+        }
+        let found = Queue::index(&self.inner.root, queue)?;
+        Ok(found.filter(|index| index.boot_id() == self.inner.boot_id).map(|index| index.fullness()))
     }
 
     /// A look at one lane: what a report says of it after a damaged state record.

@@ -4,7 +4,7 @@
 //! locks this process has there; so a lock is given back by byte, and lost only with the last user.
 
 use std::fs::File;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -80,6 +80,16 @@ impl Queue {
             })?;
         }
         Ok(Some(queue))
+    }
+
+    /// The index of a queue alone, for a look; nothing where there is no queue.
+    pub(super) fn index(root: &Path, name: &QueueName) -> Result<Option<Index>, Error> {
+        let path = root.join(name.as_str()).join(INDEX);
+        match File::options().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
+            Ok(file) => Index::open(&file, &path).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::io(&path, source)),
+        }
     }
 
     /// Opens a queue, and makes it where there is none.

@@ -21,6 +21,7 @@ use multimodule::supervisor::{Launch, Program};
 
 use tokio::time::timeout;
 
+use crate::alerts::{ALARMS, Alarm};
 use crate::channels::Speaker;
 use crate::daemon::DaemonBuilder;
 use crate::hogs::{HOGS, hog};
@@ -112,6 +113,8 @@ fn registry() -> Registry {
     let tasks = tasks.with::<Teller>("Teller").expect("a name of its own");
     let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
     let tasks = ["Speaker", "Loud"].into_iter().fold(tasks, |tasks, name| tasks.with::<Speaker>(name).expect("a name"));
+    let alarms = (0..ALARMS).map(|number| format!("Alarm{number}"));
+    let tasks = alarms.fold(tasks, |tasks, name| tasks.with::<Alarm>(name.leak()).expect("a name of its own"));
     let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"].into_iter().chain(HOGS);
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
     let names = counters.map(str::to_owned).chain(numbered);

@@ -249,3 +249,20 @@ fn a_bound_is_passed_by_at_most_one_segment_for_each_lane_that_is_written() {
     // A record has 56 bytes, and these lanes' segments 16 KiB.
     assert!((1000..=1000 + 3 * 292).contains(&messages), "{messages}");
 }
+
+#[test]
+fn how_full_a_queue_is_shows_to_all_whoever_consumes_it() {
+    let fixture = Fixture::new();
+    let other = Transit::open(fixture.directory.path()).unwrap();
+    let fullness = || [&fixture.transit, &other].map(|transit| transit.fullness(&fixture.queue).unwrap());
+    assert_eq!(fullness(), [None, None]);
+    fixture.set(|settings| settings.max_bytes = 100_000);
+    fixture.sender().append(&out(&[0; 60_000])).unwrap();
+    let is_filled = |share: Option<f64>| share.is_some_and(|share| (0.60..0.61).contains(&share));
+    assert!(fullness().into_iter().all(is_filled), "{:?}", fullness());
+    let mut consumer = fixture.consumer();
+    assert!(fullness().into_iter().all(is_filled), "{:?}", fullness());
+    let taken = drain(&mut consumer);
+    finish_all(&mut consumer, &taken);
+    assert_eq!(fullness(), [Some(0.0), Some(0.0)]);
+}
