@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use super::assembly::{Assembly, Surroundings};
 use super::caps::{caps, lacking};
-use super::draining::Sent;
 use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{RunningConfError, prepare_running_conf, read_running_conf};
@@ -34,13 +33,6 @@ impl Daemon {
     pub(super) async fn put_in_place(&mut self, assembly: &Assembly, effective: Map) -> Result<(), DaemonError> {
         let mut moved = moved(&self.placement, &assembly.placement);
         moved.extend(self.on_their_way.iter().filter(|name| assembly.wanted.contains_key(*name)).cloned());
-        if !moved.is_empty() {
-            let nowhere = moved.union(&self.stopped).cloned().collect();
-            self.spread(assembly, &effective, nowhere, Spread::Away).await?;
-            failpoint!("migration.nowhere");
-            self.wait_for_receivers(assembly, &moved).await;
-            failpoint!("migration.waited");
-        }
         self.bound_queues(assembly);
         let here = assembly.placement.by_task.iter().filter(|(_, placed)| placed.place == Place::Daemon);
         for (process, fault) in lacking(assembly) {
@@ -50,6 +42,13 @@ impl Daemon {
             }
         }
         self.watching.stopped = here.map(|(name, _)| name).filter(|name| self.has_failsafe(name)).cloned().collect();
+        if !moved.is_empty() {
+            let nowhere = moved.union(&self.stopped).cloned().collect();
+            self.spread(assembly, &effective, nowhere, Spread::Away).await?;
+            failpoint!("migration.nowhere");
+            self.wait_for_receivers(assembly, &effective, &moved).await?;
+            failpoint!("migration.waited");
+        }
         self.spread(assembly, &effective, self.stopped.clone(), Spread::Home).await?;
         let left = self.left_by_workers(&assembly.placement);
         self.node.dissolve_pools(left.into_iter());
@@ -103,24 +102,6 @@ impl Daemon {
             tokio::join!(self.supervisor.configure(generation, false), self.node.apply(share, table));
         }
         Ok(())
-    }
-
-    /// Waits until what stateless tasks have sent from their old places is handled: see `draining`.
-    async fn wait_for_receivers(&self, assembly: &Assembly, moved: &BTreeSet<TaskName>) {
-        let stateless = |name: &&TaskName| assembly.wanted.get(*name).is_some_and(|task| !task.kind.stateful);
-        let Some(task) = moved.iter().find(stateless) else { return };
-        // What waits for a task that is nowhere waits for us.
-        let is_ours = |queue: &QueueName| {
-            let task = queue.task();
-            assembly.wanted.contains_key(&task) && !moved.contains(&task)
-        };
-        let sent = Sent::now(&self.transit, assembly.table.queues().iter(), is_ours);
-        if !sent.handled(&self.transit).await {
-            tracing::error!(
-                task = task.as_str(),
-                "{task} moves while what it sent before is not handled yet: what it sends from now on may overtake it"
-            );
-        }
     }
 
     /// Tells the queues of external tasks their bounds: a process that never gets as far as opening its queue would
@@ -206,7 +187,7 @@ pub(super) fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
 }
 
 /// The processes that should run: not those of which all tasks are stopped.
-fn specs(assembly: &Assembly, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Spec> {
+pub(super) fn specs(assembly: &Assembly, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Spec> {
     let processes = assembly.placement.processes.iter().filter(|(_, process)| !process.tasks.is_subset(stopped));
     let processes = processes.map(|(name, process)| {
         (name.clone(), Spec { restart: policy(&process.restart), caps: caps(&process.limits).0 })
