@@ -28,6 +28,10 @@ use crate::task::Place;
 use crate::transit::{LaneId, QueueStatus, Transit};
 use crate::value::Map;
 
+/// How long a move waits for a host to be through with the task's old place. Its locks keep the task from running twice.
+pub(super) const AWAY: Duration = Duration::from_secs(2);
+/// The same where order rests on it: a host may need 2 s for what its memory holds, and 3 s for its outboxes.
+pub(super) const AWAY_IN_ORDER: Duration = Duration::from_secs(5);
 /// How long a move waits for receivers of which none finishes anything: three of the usual intervals in which they
 /// commit what they have handled, and time for a process that was killed to be back. Who waits for that very task finishes
 /// nothing.
@@ -66,8 +70,7 @@ impl Daemon {
         effective: &Map,
         moved: &BTreeSet<TaskName>,
     ) -> Result<(), DaemonError> {
-        let is_stateless = |name: &&TaskName| assembly.wanted.get(*name).is_some_and(|task| !task.kind.stateful);
-        let stateless: BTreeSet<_> = moved.iter().filter(is_stateless).cloned().collect();
+        let stateless = stateless_of(assembly, moved);
         let Some(task) = stateless.first() else { return Ok(()) };
         if stateless.len() < moved.len() {
             let nowhere = stateless.union(&self.stopped).cloned().collect();
@@ -152,6 +155,24 @@ impl Daemon {
             Some(Standing::Starting) | None => "is being started",
         };
         format!("its process {process} {doing}")
+    }
+}
+
+/// Those of `tasks` that are wanted and have no state.
+pub(super) fn stateless_of(assembly: &Assembly, tasks: &BTreeSet<TaskName>) -> BTreeSet<TaskName> {
+    let is_stateless = |name: &&TaskName| assembly.wanted.get(*name).is_some_and(|task| !task.kind.stateful);
+    tasks.iter().filter(is_stateless).cloned().collect()
+}
+
+/// Says which processes were not waited for any longer, where the order behind a `stateless` task rests on them.
+pub(super) fn say_silent(silent: &[TaskName], stateless: Option<&TaskName>) {
+    for (process, task) in silent.iter().zip(stateless.into_iter().cycle()) {
+        tracing::error!(
+            task = process.as_str(),
+            "{process} has not taken the config within {} s, and {task} moves without it: what {process} has sent to \
+             {task} through memory may be overtaken by what it sends later",
+            AWAY_IN_ORDER.as_secs()
+        );
     }
 }
 

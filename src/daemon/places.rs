@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::assembly::{Assembly, Surroundings};
 use super::caps::{caps, lacking};
+use super::draining::{AWAY, AWAY_IN_ORDER, say_silent, stateless_of};
 use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{RunningConfError, prepare_running_conf, read_running_conf};
@@ -87,6 +88,7 @@ impl Daemon {
         // Who waits for a person runs as little as who is on its way.
         let nowhere: BTreeSet<_> = nowhere.into_iter().chain(self.watching.stopped.iter().cloned()).collect();
         let share = assembly.share(Process::Daemon, &nowhere);
+        let stateless = stateless_of(assembly, &nowhere);
         let next = self.prepare(effective, nowhere)?;
         // It was compiled without faults before.
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
@@ -96,10 +98,12 @@ impl Daemon {
             self.node.apply(share, table).await;
             let generation = next.publish()?;
             // What a task that moves has sent from its old place may still be in the hands of a host that was killed.
-            self.supervisor.configure(generation, true).await;
+            let patience = if stateless.is_empty() { AWAY } else { AWAY_IN_ORDER };
+            let silent = self.supervisor.configure(generation, Some(patience)).await;
+            say_silent(&silent, stateless.first());
         } else {
             let generation = next.publish()?;
-            tokio::join!(self.supervisor.configure(generation, false), self.node.apply(share, table));
+            tokio::join!(self.supervisor.configure(generation, None), self.node.apply(share, table));
         }
         Ok(())
     }
