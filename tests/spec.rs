@@ -52,6 +52,8 @@ mod logs;
 mod lying_records;
 #[path = "spec/mill.rs"]
 mod mill;
+#[path = "spec/moves.rs"]
+mod moves;
 #[path = "spec/names_of_hosts.rs"]
 mod names_of_hosts;
 #[path = "spec/other_versions.rs"]

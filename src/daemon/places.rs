@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::assembly::{Assembly, Surroundings};
 use super::caps::caps;
-use super::draining::Sent;
+use super::draining::{AWAY, AWAY_IN_ORDER, say_silent, stateless_of};
 use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{RunningConfError, prepare_running_conf, read_running_conf};
@@ -35,18 +35,18 @@ impl Daemon {
     pub(super) async fn put_in_place(&mut self, assembly: &Assembly, effective: Map) -> Result<(), DaemonError> {
         let mut moved = moved(&self.placement, &assembly.placement);
         moved.extend(self.on_their_way.iter().filter(|name| assembly.wanted.contains_key(*name)).cloned());
-        if !moved.is_empty() {
-            let nowhere = moved.union(&self.stopped).cloned().collect();
-            self.spread(assembly, &effective, nowhere, Spread::Away).await?;
-            failpoint!("migration.nowhere");
-            self.wait_for_receivers(assembly, &moved).await;
-            failpoint!("migration.waited");
-        }
         self.bound_queues(assembly);
         self.tell_lacking(assembly);
         let taken_out = assembly.placement.by_task.iter().filter(|(name, placed)| is_taken_out(name, &placed.place));
         let taken_out = taken_out.map(|(name, _)| name).filter(|name| self.has_failsafe(name));
         self.watching.stopped = taken_out.cloned().collect();
+        if !moved.is_empty() {
+            let nowhere = moved.union(&self.stopped).cloned().collect();
+            self.spread(assembly, &effective, nowhere, Spread::Away).await?;
+            failpoint!("migration.nowhere");
+            self.wait_for_receivers(assembly, &effective, &moved).await?;
+            failpoint!("migration.waited");
+        }
         self.spread(assembly, &effective, self.stopped.clone(), Spread::Home).await?;
         let left = self.left_by_workers(&assembly.placement);
         self.node.dissolve_pools(left.into_iter());
@@ -87,6 +87,7 @@ impl Daemon {
         // Who waits for a person runs as little as who is on its way.
         let nowhere: BTreeSet<_> = nowhere.into_iter().chain(self.watching.stopped.iter().cloned()).collect();
         let share = assembly.share(Process::Daemon, &nowhere);
+        let stateless = stateless_of(assembly, &nowhere);
         let next = self.prepare(effective, nowhere)?;
         // It was compiled without faults before.
         let table = RoutingTable::compile(&assembly.config.router).unwrap_or_default();
@@ -96,30 +97,14 @@ impl Daemon {
             self.node.apply(share, table).await;
             let generation = next.publish()?;
             // What a task that moves has sent from its old place may still be in the hands of a host that was killed.
-            self.supervisor.configure(generation, true).await;
+            let patience = if stateless.is_empty() { AWAY } else { AWAY_IN_ORDER };
+            let silent = self.supervisor.configure(generation, Some(patience)).await;
+            say_silent(&silent, stateless.first());
         } else {
             let generation = next.publish()?;
-            tokio::join!(self.supervisor.configure(generation, false), self.node.apply(share, table));
+            tokio::join!(self.supervisor.configure(generation, None), self.node.apply(share, table));
         }
         Ok(())
-    }
-
-    /// Waits until what stateless tasks have sent from their old places is handled: see `draining`.
-    async fn wait_for_receivers(&self, assembly: &Assembly, moved: &BTreeSet<TaskName>) {
-        let stateless = |name: &&TaskName| assembly.wanted.get(*name).is_some_and(|task| !task.kind.stateful);
-        let Some(task) = moved.iter().find(stateless) else { return };
-        // What waits for a task that is nowhere waits for us.
-        let is_ours = |queue: &QueueName| {
-            let task = queue.task();
-            assembly.wanted.contains_key(&task) && !moved.contains(&task)
-        };
-        let sent = Sent::now(&self.transit, assembly.table.queues().iter(), is_ours);
-        if !sent.handled(&self.transit).await {
-            tracing::error!(
-                task = task.as_str(),
-                "{task} moves while what it sent before is not handled yet: what it sends from now on may overtake it"
-            );
-        }
     }
 
     /// Tells the queues of external tasks their bounds: a process that never gets as far as opening its queue would
@@ -205,7 +190,7 @@ pub(super) fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
 }
 
 /// The processes that should run: not those of which all tasks are stopped.
-fn specs(assembly: &Assembly, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Spec> {
+pub(super) fn specs(assembly: &Assembly, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Spec> {
     let processes = assembly.placement.processes.iter().filter(|(_, process)| !process.tasks.is_subset(stopped));
     let processes = processes
         .map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart), caps: caps(&process.limits) }));

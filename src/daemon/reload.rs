@@ -11,7 +11,7 @@ use super::caps::account_faults;
 use super::config_file::ConfigFile;
 use super::disk::Disk;
 use super::error::DaemonError;
-use super::places::{Spread, moved};
+use super::places::{Spread, moved, specs};
 use super::reports::PlanReport;
 use super::service::Service;
 use super::start::DaemonOptions;
@@ -235,6 +235,7 @@ impl Daemon {
         if let Err(error) = self.spread(&assembly, &effective, self.stopped.clone(), Spread::Home).await {
             tracing::error!("what ran before cannot be put back yet: {error}");
         }
+        self.supervisor.want(&specs(&assembly, &self.stopped)).await;
     }
 
     fn applied(&mut self, (plan, report): (Plan, PlanReport)) -> PlanReport {

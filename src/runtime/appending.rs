@@ -6,13 +6,21 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::durable::Durable;
 use super::handle::{Handle, Order};
 use super::outbox::Appended;
+use super::waits::Waits;
+use crate::name::{QueueName, TaskName};
 
-/// How long it waits: a commit begins at once, so only a full queue or a handler at work takes longer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it waits for output that has no room: only who reads that queue makes some, and he may be the one that leaves.
+const FULL: Duration = Duration::from_secs(1);
+/// How long at the most: a commit begins at once, but a busy disk may take its time, and what is not waited for loses its
+/// order.
+const LONGEST: Duration = Duration::from_secs(3);
+/// How often it looks whether what is waited for has no room.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Who waits for the output of one moment to be in its queues. Dropping it says that it is not.
 pub(super) struct Asked {
@@ -57,21 +65,34 @@ impl Durable {
 }
 
 /// Waits until what the stateful ones of these tasks have emitted is in its queues.
-pub(super) async fn append_outputs(tasks: impl Iterator<Item = &Handle>) {
-    let stateful = tasks.filter(|handle| handle.neighbour.is_none());
-    let asked: Vec<_> = stateful.map(ask).collect();
-    let all = async {
-        for appended in asked {
-            // An error: the task has ended, and its next process goes on from its record.
-            let _ended = appended.await;
+pub(super) async fn append_outputs(tasks: impl Iterator<Item = (&TaskName, &Handle)>, waits: &Waits) {
+    let begin = Instant::now();
+    let stateful = tasks.filter(|(_, handle)| handle.neighbour.is_none());
+    let asked: Vec<_> = stateful.map(|(name, handle)| (name, ask(handle))).collect();
+    for (task, mut appended) in asked {
+        // An error: the task has ended, and its next process goes on from its record.
+        while timeout_at(next_look(begin), &mut appended).await.is_err() {
+            let full = waits.list().into_iter().find(|wait| wait.task == *task).map(|wait| wait.queue);
+            if full.is_some() || begin.elapsed() >= LONGEST {
+                say_late(task, full.as_ref(), begin.elapsed());
+                break;
+            }
         }
-    };
-    if tokio::time::timeout(PATIENCE, all).await.is_err() {
-        tracing::error!(
-            "a stateless task leaves while output of others waits for room: what it sends from its next place may \
-             overtake that"
-        );
     }
+}
+
+fn next_look(begin: Instant) -> Instant {
+    (begin + FULL).max(Instant::now() + LOOK).min(begin + LONGEST)
+}
+
+fn say_late(task: &TaskName, full: Option<&QueueName>, waited: Duration) {
+    let why = full.map_or("for a commit".to_owned(), |queue| format!("for room in queue {queue}"));
+    tracing::error!(
+        task = task.as_str(),
+        "a stateless task leaves while output of {task} waits {why}, for {:.1} s now: what the one that leaves sends from \
+         its next place may overtake that",
+        waited.as_secs_f64()
+    );
 }
 
 fn ask(task: &Handle) -> oneshot::Receiver<()> {

@@ -149,7 +149,7 @@ impl Node {
         let leaves_lanes = leavers.iter().any(|(_, handle)| handle.neighbour.is_some());
         self.end(leavers).await;
         if leaves_lanes {
-            appending::append_outputs(self.actors.values()).await;
+            appending::append_outputs(self.actors.iter(), &self.office.waits).await;
         }
         failpoint!("migration.left");
         for (name, task) in wanted.iter().filter(|(name, _)| !fresh.contains_key(*name)) {

@@ -97,11 +97,19 @@ impl Supervisor {
     }
 
     /// Tells all hosts that `running.conf` has changed; returns when those that can have applied it, or after 2 s. With
-    /// `patience` those that are about to be started again are waited for as well.
-    pub async fn configure(&self, generation: u64, patience: bool) {
-        let until = Instant::now() + CONFIGURED;
+    /// `patience`, which is for how long, those that are about to be started again are waited for as well. Returns those
+    /// that were waited for in vain.
+    pub async fn configure(&self, generation: u64, patience: Option<Duration>) -> Vec<TaskName> {
+        let until = Instant::now() + patience.unwrap_or(CONFIGURED);
+        let patience = patience.is_some();
         let told = self.ask_all(until, |done| Request::Configure { generation, patience, done }).await;
-        all(told, until).await;
+        let mut silent = Vec::new();
+        for (process, answer) in self.watchers.keys().zip(told) {
+            if timeout_at(until, answer).await.is_err() {
+                silent.push(process.clone());
+            }
+        }
+        silent
     }
 
     /// Tells all hosts that the debug level has changed.
@@ -196,7 +204,7 @@ impl Supervisor {
         self.ask(&all, until, request).await
     }
 
-    /// Asks each of `processes`. A watcher that is stuck holds up nobody beyond `until`: it is not asked then.
+    /// Asks each of `processes`; the answers come in their order. A watcher that is stuck holds up nobody beyond `until`: it is not asked then.
     async fn ask(
         &self,
         processes: &[TaskName],
@@ -262,7 +270,7 @@ mod tests {
         let spec = Spec { restart: crate::restart::Policy::default(), caps: crate::process::Caps::default() };
         for generation in 1..=3 {
             let begin = Instant::now();
-            supervisor.configure(generation, true).await;
+            supervisor.configure(generation, Some(CONFIGURED)).await;
             supervisor.set_level(0).await;
             supervisor.want(&BTreeMap::from([(name("Stuck"), spec.clone())])).await;
             supervisor.want(&BTreeMap::new()).await;

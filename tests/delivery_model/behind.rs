@@ -10,8 +10,8 @@
 //!
 //! 1. **The home of S changes:** S is nowhere for one generation of the config. The daemon, where S may be at home,
 //!    is the first to take it: who uses memory goes over to the queue when nobody reads that. The next one is published
-//!    when all that stood in B's queue then is finished. Before that is looked at, each process has appended what its
-//!    tasks' outboxes held.
+//!    when nobody reads S's queue any more and all that stood in B's queue then is finished. Before that is looked at, each
+//!    process has appended what its tasks' outboxes held. B may be on its way to another place, too: it gets there first.
 //! 2. **A returns to memory:** its lane in S's queue is finished, so all that came of it stands in the lane that the
 //!    home of S writes in B's queue. A's own lane there *follows* that lane: what it appends from now on is taken after
 //!    what stands in that one now. Nobody waits for anybody, and the order stands in the queue's index: it survives A, the
@@ -122,6 +122,8 @@ struct Run {
     published: Place,
     /// While S is nowhere: how far B's lanes must be finished before it is somewhere again.
     look: Option<[usize; 3]>,
+    /// B is on its way, too, and reads nothing.
+    b_moves: bool,
     queue: Lane,
     consumer: Option<usize>,
     /// The daemon reads the queue no more, and works off what its memory holds for S.
@@ -147,6 +149,7 @@ impl Run {
             known: [Place::Internal; 3],
             published: Place::Internal,
             look: None,
+            b_moves: false,
             queue: Lane::default(),
             consumer: None,
             pauses: false,
@@ -193,6 +196,10 @@ impl Run {
         if self.random.happens(self.case.move_permille) && self.place == self.target {
             self.target = if self.place == Place::Internal { Place::External } else { Place::Internal };
             self.place = Place::Nowhere;
+            self.b_moves = self.random.happens(300);
+            if self.b_moves {
+                self.commit_b();
+            }
         }
         match self.random.below(12) {
             0 => self.learn(),
@@ -260,11 +267,13 @@ impl Run {
         if self.place != Place::Nowhere || !is_known || self.consumer.is_some() || !is_settled && self.look.is_none() {
             return;
         }
+        self.b_moves &= !self.has(Rule::ReceiversHomeFirst);
         let written = [0, 1, 2].map(|lane| self.lanes[lane].records.len());
         let look = *self.look.get_or_insert(written);
         let is_handled = look.iter().zip(&self.lanes).all(|(to, lane)| lane.finished >= *to);
-        if is_handled || !self.has(Rule::ReceiversFirst) {
-            (self.place, self.look) = (self.target, None);
+        // Who reads nothing is not waited for.
+        if is_handled || self.b_moves || !self.has(Rule::ReceiversFirst) {
+            (self.place, self.look, self.b_moves) = (self.target, None, false);
         }
     }
 
@@ -374,6 +383,9 @@ impl Run {
     }
 
     fn take_at_b(&mut self) {
+        if self.b_moves {
+            return;
+        }
         let at = self.random.below(3);
         let daemon = self.lanes[DAEMON].taken;
         let lane = &mut self.lanes[at];

@@ -28,8 +28,13 @@ fn the_order_behind_a_task_holds_because_it_goes_on_only_when_its_receivers_are_
 }
 
 #[test]
+fn the_order_behind_a_task_holds_because_receivers_that_move_too_are_in_their_places_first() {
+    check_needed(Behind::MOVING, Rule::ReceiversHomeFirst, Verdict::OutOfOrder(0));
+}
+
+#[test]
 fn the_order_behind_a_task_holds_because_outboxes_are_appended_before_its_receivers_are_looked_at() {
-    check_needed(EXACT, Rule::OutboxBeforeTheLook, Verdict::OutOfOrder(0));
+    check_needed(Behind { crash_permille: 0, ..EXACT }, Rule::OutboxBeforeTheLook, Verdict::OutOfOrder(0));
 }
 
 #[test]

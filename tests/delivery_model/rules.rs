@@ -63,6 +63,8 @@ pub(crate) enum Rule {
     HomeLeavesFirst,
     /// A stateless task is somewhere again only when those that it has sent to have finished that.
     ReceiversFirst,
+    /// Those of them that move, too, are in their new places before that.
+    ReceiversHomeFirst,
     /// Before that is looked at, what waits in outboxes is appended.
     OutboxBeforeTheLook,
     /// Who returns to memory has its lane follow that of the process which read the queue meanwhile.
