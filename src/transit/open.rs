@@ -178,11 +178,13 @@ impl Transit {
         Ok(recovery::last_tag(&queue.directory, at, queue.index.slot(at))?.map(|(_, tag)| tag))
     }
 
-    /// Which share of its bound in bytes a queue holds; nothing where there is none. Reads the index alone.
+    /// Which share of its bound a queue holds, of that in bytes or of that in messages, whichever is nearer; nothing
+    /// where there is none. Reads the index alone.
     pub fn fullness(&self, queue: &QueueName) -> Result<Option<f64>, Error> {
         let Some(queue) = self.inner.find(queue)? else { return Ok(None) };
         let (held, settings) = (queue.index.held(), queue.index.settings());
-        Ok(Some(held.position as f64 / settings.max_bytes.max(1) as f64))
+        let share = |held: u64, most: u64| held as f64 / most.max(1) as f64;
+        Ok(Some(share(held.position, settings.max_bytes).max(share(held.count, settings.max_messages))))
     }
 
     /// A look at one lane: what a report says of it after a damaged state record.

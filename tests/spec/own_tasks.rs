@@ -25,7 +25,7 @@ use crate::channels::Speaker;
 use crate::daemon::DaemonBuilder;
 use crate::hogs::{HOGS, hog};
 use crate::mill::Mill;
-use crate::rough_tasks::{Pulse, misbehave};
+use crate::rough_tasks::{Pulse, Relay, Witness, misbehave};
 use crate::secrets::Teller;
 use crate::world::World;
 
@@ -111,7 +111,11 @@ fn registry() -> Registry {
     let tasks = tasks.with::<Teller>("Teller").expect("a name of its own");
     let tasks = tasks.with::<Pulse>("Pulse").and_then(|tasks| tasks.with::<Mill>("Mill")).expect("names of their own");
     let tasks = ["Speaker", "Loud"].into_iter().fold(tasks, |tasks, name| tasks.with::<Speaker>(name).expect("a name"));
-    let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"].into_iter().chain(HOGS);
+    let tasks =
+        ["Witness", "Ledger"].into_iter().fold(tasks, |tasks, name| tasks.with::<Witness>(name).expect("a name"));
+    let tasks =
+        tasks.with::<Relay>("Relay").and_then(|tasks| tasks.with::<Pulse>("Filler")).expect("names of their own");
+    let counters = ["Counter", "Other", "Quitter", "Stubborn", "Runaway"].into_iter().chain(HOGS);
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
     let names = counters.map(str::to_owned).chain(numbered);
     // The registry keeps names for the life of the program.
