@@ -13,6 +13,7 @@
 
 mod answering;
 mod assembly;
+mod building;
 mod caps;
 mod config_file;
 mod control;
@@ -20,6 +21,7 @@ mod disk;
 mod draining;
 mod error;
 mod events;
+mod owed;
 mod parking;
 mod places;
 mod program;

@@ -100,6 +100,9 @@ pub(crate) struct Numbers {
     pub(crate) next: i64,
     /// How many were not the next: after a gap, again, or before others.
     pub(crate) wrong: i64,
+    /// How many there were, and what they come to: of numbers from 0 on, each heard once, in whatever order.
+    pub(crate) count: i64,
+    pub(crate) sum: i64,
     /// How many took so many milliseconds, where they say when they were sent; the last counts all that took longer.
     pub(crate) took_ms: Vec<u64>,
 }
@@ -108,11 +111,18 @@ impl Numbers {
     fn hear(&mut self, n: i64, took_us: Option<i64>) {
         self.wrong += i64::from(n != self.next);
         self.next = n + 1;
+        self.count += 1;
+        self.sum += n;
         if let Some(took_us) = took_us {
             let at = usize::try_from(took_us / 1000).unwrap_or(0).min(LONGEST_MS);
             self.took_ms.resize(self.took_ms.len().max(at + 1), 0);
             self.took_ms[at] += 1;
         }
+    }
+
+    /// Whether each number below this one was heard once, in whatever order.
+    pub(crate) fn are_all_below(&self, sent: i64) -> bool {
+        (self.count, self.sum) == (sent, sent * (sent - 1) / 2)
     }
 
     /// The milliseconds in which so many of a thousand came; whole ones, and the last one begun.
