@@ -76,6 +76,10 @@ mod queues;
 mod records;
 #[path = "spec/reload.rs"]
 mod reload;
+#[path = "spec/reload_load.rs"]
+mod reload_load;
+#[path = "spec/reload_outcomes.rs"]
+mod reload_outcomes;
 #[path = "spec/restarts.rs"]
 mod restarts;
 #[path = "spec/rough_programs.rs"]

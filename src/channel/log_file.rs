@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{AccessFlags, access};
 
 use crate::process::FileError;
 
@@ -111,6 +112,18 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
+/// Whether lines can be appended to the file of this name, or one can be made; makes none.
+pub(super) fn usable(path: &Path) -> Result<(), FileError> {
+    match OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let may = access(folder, AccessFlags::W_OK | AccessFlags::X_OK);
+            may.map_err(|error| FileError::new(path, "make", error.into()))
+        }
+        opened => opened.map(drop).map_err(FileError::of(path, "open")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
@@ -126,6 +139,20 @@ mod tests {
 
     fn read(path: &Path) -> String {
         fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn whether_a_file_takes_lines_is_told_without_making_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, missing) = (dir.path().join("new.log"), dir.path().join("missing/new.log"));
+        assert!(usable(&new).is_ok() && !new.exists());
+        assert!(usable(Path::new("beside.log")).is_ok() && !Path::new("beside.log").exists());
+        fs::write(&new, "a line").unwrap();
+        assert!(usable(&new).is_ok());
+        for path in [missing.as_path(), dir.path()] {
+            let told = usable(path).unwrap_err().to_string();
+            assert!(told.contains(path.to_str().unwrap()), "{told}");
+        }
     }
 
     #[test]

@@ -19,8 +19,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::handling::Sink;
+use super::log_file::usable;
 use crate::config::{PathFault, SIZE_ADVICE, ValuePath, advice, bytes};
 use crate::name::QueueName;
+use crate::process::FileError;
 use crate::router::Match;
 use crate::value::{MapView, Value};
 
@@ -73,6 +75,29 @@ impl ChannelSettings {
             channels.insert(channel.to_owned(), compiler.setting(setting, &at));
         }
         if compiler.faults.is_empty() { Ok(Self { channels }) } else { Err(compiler.faults) }
+    }
+}
+
+impl ChannelSettings {
+    /// The queues that get lines, each once.
+    #[must_use]
+    pub fn queues(&self) -> BTreeSet<QueueName> {
+        let sinks = self.channels.values().filter_map(|channel| match &channel.sink {
+            Some(Sink::Queue(queue)) => Some(queue.clone()),
+            _ => None,
+        });
+        let endpoints = self.channels.values().flat_map(|channel| channel.endpoints.iter().cloned());
+        sinks.chain(endpoints).collect()
+    }
+
+    /// Which of the files that get lines take none; none of them is made.
+    #[must_use]
+    pub fn unusable_files(&self) -> Vec<FileError> {
+        let files = self.channels.values().filter_map(|channel| match &channel.sink {
+            Some(Sink::File(path)) => Some(path),
+            _ => None,
+        });
+        files.filter_map(|path| usable(path).err()).collect()
     }
 }
 

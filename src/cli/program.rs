@@ -121,6 +121,8 @@ fn failure(error: DaemonError) -> Failure {
         DaemonError::UnknownProcess { .. } => Exit::Usage,
         DaemonError::Config(_) | DaemonError::ConfigFile { .. } | DaemonError::Registry(_) => Exit::Config,
         DaemonError::RunningConf(_) => Exit::Config,
+        // A start looks for nothing of this: it comes of a reload alone.
+        DaemonError::CannotBuild(_) => Exit::TempFail,
         DaemonError::Kernel { .. } | DaemonError::Disorderly | DaemonError::Link(_) => Exit::IoError,
         DaemonError::Interrupted => Exit::Interrupted,
     };

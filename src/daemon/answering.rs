@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::error::DaemonError;
 use super::events::Ending;
+use super::owed::Change;
 use super::reload::{Daemon, Externals};
 use super::reports::{EventReport, EventsReport, LogSource, Outcome, PlanReport, ReloadReport};
 use super::requests::{Answer, Call, Refusal, RefusalKind, Request};
@@ -109,24 +110,26 @@ impl Daemon {
         let read = if dry_run { file.peek() } else { file.read() };
         let document = match read {
             Ok(document) => document,
-            Err(error) => return Err(self.reload_refused(&error, dry_run)),
+            Err(error) => {
+                if !dry_run {
+                    self.file_refused(&error);
+                }
+                return Err(refusal(&error));
+            }
         };
-        let overlay = self.overlay.by_file(document.root().clone());
+        let change = Change::File(document);
         if dry_run {
-            let assembly = self.assemble(&overlay, Some(&document)).map_err(|error| refusal(&error))?;
+            let (overlay, document) = self.with(&change);
+            let assembly = self.assemble(&overlay, document.as_ref()).map_err(|error| refusal(&error))?;
             return Ok(ReloadReport { outcome: Outcome::Planned, plan: self.plan(&assembly).1 });
         }
-        match self.replace(overlay, Some(document)).await {
+        match self.take(change).await {
             Ok(plan) => Ok(ReloadReport { outcome: Outcome::Applied, plan }),
-            Err(error) => Err(self.reload_refused(&error, dry_run)),
+            Err(error) => {
+                self.refused(&error);
+                Err(refusal(&error))
+            }
         }
-    }
-
-    fn reload_refused(&self, error: &DaemonError, dry_run: bool) -> Refusal {
-        if !dry_run {
-            self.refused(error);
-        }
-        refusal(error)
     }
 
     fn events(&self, after: u64, task: Option<&TaskName>) -> EventsReport {
@@ -167,9 +170,11 @@ fn send(reply: Reply, answer: Result<Answer, Refusal>) {
 
 /// Why a config does not hold now.
 pub(super) fn refusal(error: &DaemonError) -> Refusal {
+    if error.may_pass() {
+        return Refusal::new(RefusalKind::RolledBack, format!("rolled back, what runs goes on: {error}"));
+    }
     let kind = match error {
         DaemonError::Config(_) | DaemonError::ConfigFile { .. } => RefusalKind::Invalid,
-        DaemonError::RunningConf(_) => RefusalKind::RolledBack,
         _ => RefusalKind::Failed,
     };
     Refusal::new(kind, error)

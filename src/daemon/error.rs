@@ -17,6 +17,9 @@ pub enum DaemonError {
     /// The config cannot be used.
     #[error("{0}")]
     Config(Faults),
+    /// The config is in order, and something that it needs cannot be made.
+    #[error("{}", .0.join("\n"))]
+    CannotBuild(Vec<String>),
     /// The config file cannot be read.
     #[error("config file {}: {reason}", path.display())]
     ConfigFile {
@@ -65,4 +68,11 @@ pub enum DaemonError {
     /// Something could not be saved or delivered; the lines before say what.
     #[error("not everything ended in order")]
     Disorderly,
+}
+
+impl DaemonError {
+    /// Whether the machine does not take a config that is in order: it may later.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::CannotBuild(_) | Self::RunningConf(_))
+    }
 }

@@ -13,6 +13,7 @@
 
 mod answering;
 mod assembly;
+mod building;
 mod caps;
 mod config_file;
 mod control;
@@ -21,6 +22,7 @@ mod disk;
 mod draining;
 mod error;
 mod events;
+mod owed;
 mod parking;
 mod places;
 mod program;

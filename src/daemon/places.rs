@@ -109,7 +109,7 @@ impl Daemon {
 
     /// Tells the queues of external tasks their bounds: a process that never gets as far as opening its queue would
     /// leave it with the usual ones.
-    fn bound_queues(&self, assembly: &Assembly) {
+    pub(super) fn bound_queues(&self, assembly: &Assembly) {
         let external = assembly.wanted.iter().filter(|(name, _)| {
             let placed = assembly.placement.by_task.get(*name);
             placed.is_some_and(|placed| placed.place != Place::Daemon)

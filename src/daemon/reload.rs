@@ -11,7 +11,8 @@ use super::caps::account_faults;
 use super::config_file::ConfigFile;
 use super::disk::Disk;
 use super::error::DaemonError;
-use super::places::{Spread, moved, specs};
+use super::owed::{Change, Owed};
+use super::places::moved;
 use super::reports::PlanReport;
 use super::service::Service;
 use super::start::DaemonOptions;
@@ -78,8 +79,8 @@ pub(super) struct Daemon {
     pub(super) rates: Arc<Rates>,
     /// Who asked for what is being done.
     pub(super) by: Option<String>,
-    /// A config that the disk did not take, until it does: what every process should run by, and where it stands.
-    owed: Option<(Overlay, Option<Document>)>,
+    /// What the machine did not take, until it does.
+    pub(super) owed: Owed,
     /// What was said of tasks without code, so that it is said once.
     missing: BTreeMap<TaskName, String>,
     disk: Disk,
@@ -129,7 +130,7 @@ impl Daemon {
             since: BTreeMap::new(),
             rates: Arc::default(),
             by: None,
-            owed: None,
+            owed: Owed::default(),
             missing: BTreeMap::new(),
             disk: Disk::default(),
             lacking: BTreeSet::new(),
@@ -167,7 +168,7 @@ impl Daemon {
         let called = self.called_tasks();
         if !called.is_subset(&self.called) {
             self.called.extend(called);
-            self.say(self.overlay.clone(), self.document.clone()).await;
+            self.apply_again().await;
         }
         self.look_at_stopped().await;
         self.park_queues();
@@ -177,17 +178,9 @@ impl Daemon {
     async fn reload(&mut self) {
         let Some(file) = &mut self.file else { return };
         match file.read() {
-            Ok(document) => {
-                let overlay = self.overlay.by_file(document.root().clone());
-                self.say(overlay, Some(document)).await;
-            }
-            Err(error) => self.refused(&error),
+            Ok(document) => self.say(Change::File(document)).await,
+            Err(error) => self.file_refused(&error),
         }
-    }
-
-    /// Lays a config by message over the file's.
-    pub(super) async fn configure(&mut self, entries: Map) {
-        self.say(self.overlay.by_message(entries), self.document.clone()).await;
     }
 
     /// The config that holds, entries by message over those of the file.
@@ -195,77 +188,9 @@ impl Daemon {
         self.overlay.effective()
     }
 
-    /// Applies what holds once more: something else than the config has changed.
-    pub(super) async fn apply_again(&mut self) {
-        self.say(self.overlay.clone(), self.document.clone()).await;
-    }
-
-    /// Applies a config and says what came of it.
-    async fn say(&mut self, overlay: Overlay, document: Option<Document>) {
-        if let Err(error) = self.replace(overlay, document).await {
-            self.refused(&error);
-        }
-    }
-
-    /// Applies a config whole. What fails while it is applied is put back as it was, and tried again each second
-    /// until the disk takes it.
-    pub(super) async fn replace(
-        &mut self,
-        overlay: Overlay,
-        document: Option<Document>,
-    ) -> Result<PlanReport, DaemonError> {
-        let owed = (overlay.clone(), document.clone());
-        match self.try_apply(overlay, document).await {
-            Ok(plan) => Ok(self.applied(plan)),
-            Err(error) => {
-                if matches!(error, DaemonError::RunningConf(_)) {
-                    self.put_back().await;
-                    self.owed = Some(owed);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Has everything run again by the config that holds: where nothing of the other one was written, the disk is not
-    /// needed for that.
-    async fn put_back(&mut self) {
-        let Ok(assembly) = self.assemble(&self.overlay, self.document.as_ref()) else { return };
-        let effective = self.overlay.effective();
-        if let Err(error) = self.spread(&assembly, &effective, self.stopped.clone(), Spread::Home).await {
-            tracing::error!("what ran before cannot be put back yet: {error}");
-        }
-        self.supervisor.want(&specs(&assembly, &self.stopped)).await;
-    }
-
-    fn applied(&mut self, (plan, report): (Plan, PlanReport)) -> PlanReport {
-        self.owed = None;
-        if !plan.is_empty() {
-            tracing::info!("the changed config is applied: {plan}");
-            self.note(None, What::Applied, &report.to_string());
-        }
-        report
-    }
-
-    /// A config that is not applied: what runs goes on.
-    pub(super) fn refused(&self, error: &DaemonError) {
-        tracing::error!("the changed config is refused, what runs goes on:\n{error}");
-        let what = if matches!(error, DaemonError::RunningConf(_)) { What::RolledBack } else { What::Refused };
-        self.note(None, what, &error.to_string());
-    }
-
     /// Writes into the history what happened, and by whom.
     pub(super) fn note(&self, task: Option<&TaskName>, what: What, how: &str) {
         self.supervisor.history().note(task, what, how, self.by.as_deref());
-    }
-
-    /// Tries again what the disk did not take; that was said.
-    async fn try_again(&mut self) {
-        let Some((overlay, document)) = self.owed.clone() else { return };
-        match self.replace(overlay, document).await {
-            Ok(_) => {}
-            Err(error) => tracing::debug!("the changed config is still refused: {error}"),
-        }
     }
 
     /// What a config comes to, or all that is wrong with it; changes nothing.
@@ -282,11 +207,19 @@ impl Daemon {
         if faults.is_empty() { Ok(assembly) } else { Err(faults) }
     }
 
-    /// A config is refused for what it says of some tasks: those could not be made.
-    fn count_faults(&mut self, faults: &[PathFault]) {
-        let entries: BTreeSet<_> = faults.iter().filter_map(|fault| fault.path.entry()).collect();
-        let tasks = entries.into_iter().filter(|entry| !NO_TASKS.contains(entry)).map(TaskName::new);
-        tasks.flatten().for_each(|task| self.watching.counting.unmade(&task));
+    /// What a config comes to that is to be applied. Where it is refused for what it says of some tasks, those could
+    /// not be made, and that is counted.
+    pub(super) fn assemble_counted(
+        &mut self,
+        overlay: &Overlay,
+        document: Option<&Document>,
+    ) -> Result<Assembly, DaemonError> {
+        self.assembled(overlay).map_err(|faults| {
+            let entries: BTreeSet<_> = faults.iter().filter_map(|fault| fault.path.entry()).collect();
+            let tasks = entries.into_iter().filter(|entry| !NO_TASKS.contains(entry)).map(TaskName::new);
+            tasks.flatten().for_each(|task| self.watching.counting.unmade(&task));
+            DaemonError::Config(overlay.faults(document, faults))
+        })
     }
 
     /// What an assembly changes.
@@ -302,13 +235,17 @@ impl Daemon {
         overlay: Overlay,
         document: Option<Document>,
     ) -> Result<(Plan, PlanReport), DaemonError> {
-        let assembly = match self.assembled(&overlay) {
-            Ok(assembly) => assembly,
-            Err(faults) => {
-                self.count_faults(&faults);
-                return Err(DaemonError::Config(overlay.faults(document.as_ref(), faults)));
-            }
-        };
+        let assembly = self.assemble_counted(&overlay, document.as_ref())?;
+        self.adopt(assembly, overlay, document).await
+    }
+
+    /// Applies what a config comes to, or changes nothing.
+    pub(super) async fn adopt(
+        &mut self,
+        assembly: Assembly,
+        overlay: Overlay,
+        document: Option<Document>,
+    ) -> Result<(Plan, PlanReport), DaemonError> {
         let plan = self.plan(&assembly);
         for (task, reason) in &assembly.missing {
             if self.missing.get(task) != Some(reason) {
@@ -322,6 +259,7 @@ impl Daemon {
         let before = self.channels.configure(assembly.channels.clone());
         if let Err(error) = self.put_in_place_aloud(&assembly, overlay.effective()).await {
             drop(self.channels.configure(before));
+            self.watching.hold_to(&self.config.monitoring);
             return Err(error);
         }
         self.missing = assembly.missing;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::owed::Change;
 use super::reload::Daemon;
 use super::reports::{Done, FailsafeReport};
 use super::requests::{Refusal, RefusalKind};
@@ -149,8 +150,7 @@ impl Daemon {
         entry.remove(FrameworkKey::Process.name());
         let mut entries = Map::new();
         entries.insert(task.as_str(), Value::Map(entry));
-        let next = self.overlay.by_message(entries);
-        self.replace(next, self.document.clone()).await.map_err(|error| super::answering::refusal(&error))?;
+        self.replace(&Change::Message(entries)).await.map_err(|error| super::answering::refusal(&error))?;
         Ok(done(format!("{task} is {word} now, until the config file says something else of it")))
     }
 

@@ -200,9 +200,11 @@ impl Index {
         })
     }
 
-    /// Which share of the bound in bytes is held.
+    /// Which share of the bound is held, of that in bytes or of that in messages, whichever is nearer.
     pub(super) fn fullness(&self) -> f64 {
-        self.held().position as f64 / self.settings().max_bytes.max(1) as f64
+        let (held, settings) = (self.held(), self.settings());
+        let share = |held: u64, most: u64| held as f64 / most.max(1) as f64;
+        share(held.position, settings.max_bytes).max(share(held.count, settings.max_messages))
     }
 
     /// Says who consumes. Only the consumer does.

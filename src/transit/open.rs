@@ -182,8 +182,9 @@ impl Transit {
         Ok(recovery::last_tag(&queue.directory, at, queue.index.slot(at))?.map(|(_, tag)| tag))
     }
 
-    /// Which share of its bound in bytes a queue holds; nothing where there is none, or none that was used since the
-    /// machine was started. Reads the index alone, waits for nobody and keeps nobody waiting.
+    /// Which share of its bound a queue holds, of that in bytes or of that in messages, whichever is nearer; nothing
+    /// where there is none, or none that was used since the machine was started. Reads the index alone, waits for
+    /// nobody and keeps nobody waiting.
     pub fn fullness(&self, queue: &QueueName) -> Result<Option<f64>, Error> {
         if let Some(queue) = self.inner.consumed_here(queue) {
             return Ok(Some(queue.index.fullness()));

@@ -65,32 +65,52 @@ fn a_stateless_task_that_panics_goes_on_too() {
     daemon.wait_for("[ERROR] Echo: told to fail (failure 2 of this run)", SOON);
 }
 
-#[test]
-fn a_task_that_blocks_its_thread_is_reported_by_name_and_the_others_go_on() {
-    let world = World::new();
-    let daemon = world.own_daemon("{ Counter => {}, Echo => {} }").start();
-    world.send("{block_ms => 2500}", "Counter");
-    daemon.wait_for("Counter has blocked its thread for", SOON);
-    daemon.wait_for("blocking: true", SOON);
-    world.send("{text => 'meanwhile'}", "Echo");
-    let meanwhile = daemon.wait_for("Echo: meanwhile.", SOON);
-    let done = daemon.wait_for("has heard 0.", SOON);
-    assert!(meanwhile < done, "{daemon:?}");
+/// Of how long a line says that a task has blocked its thread.
+fn blocked_s(line: &str, task: &str) -> Option<f64> {
+    let (_, told) = line.split_once(&format!("{task} has blocked its thread for "))?;
+    told.split(' ').next()?.parse().ok()
 }
 
 #[test]
-fn a_blocking_task_has_a_thread_of_its_own_and_is_not_reported() {
+fn a_task_that_blocks_its_thread_is_reported_by_name_with_its_time_and_the_others_go_on() {
+    // In the daemon, and in a process of its own.
+    for entry in ["is_external => 0", ""] {
+        let world = World::new();
+        let daemon = world.own_daemon(&format!("{{ Counter => {{ {entry} }}, Echo => {{}} }}")).start();
+        daemon.wait_for("Counter: started", SOON);
+        world.send("{block_ms => 4000}", "Counter");
+        let told = daemon.wait_for("Counter has blocked its thread for", SOON);
+        daemon.wait_for("blocking: true", SOON);
+        world.send("{text => 'meanwhile'}", "Echo");
+        let meanwhile = daemon.wait_for("Echo: meanwhile.", SOON);
+        let done = daemon.wait_for("has heard 0.", SOON);
+        assert!(meanwhile < done, "{daemon:?}");
+        let blocked = blocked_s(&daemon.lines()[told].text, "Counter").expect("a time in seconds");
+        assert!((0.5..4.5).contains(&blocked), "{blocked} s");
+    }
+}
+
+#[test]
+fn blocking_tasks_have_threads_of_their_own_are_not_reported_and_the_others_go_on() {
+    // More of them than the daemon has threads for all others.
+    const BLOCKING: usize = 12;
     let world = World::new();
-    let daemon = world.own_daemon("{ Counter => { is_external => 0, blocking => 1 }, Echo => {} }").start();
-    daemon.wait_for("Counter: started", SOON);
+    let names: Vec<_> = (0..BLOCKING).map(|number| format!("Crowd{number}")).collect();
+    let entries: String =
+        names.iter().map(|name| format!("{name} => {{ is_external => 0, blocking => 1 }}, ")).collect();
+    let daemon = world.own_daemon(&format!("{{ {entries} Echo => {{}} }}")).start();
+    for name in &names {
+        daemon.wait_for(&format!("{name}: started"), SOON);
+    }
     let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
-    let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
-    assert!(names.into_iter().any(|name| name.trim() == "Counter"));
-    world.send("{block_ms => 2500}", "Counter");
+    let threads = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
+    let threads: Vec<_> = threads.map(|name| name.trim().to_owned()).collect();
+    assert!(names.iter().all(|name| threads.contains(name)), "{threads:?}");
+    names.iter().for_each(|name| world.send("{block_ms => 4000}", name));
     world.send("{text => 'meanwhile'}", "Echo");
     let meanwhile = daemon.wait_for("Echo: meanwhile.", SOON);
-    let done = daemon.wait_for("has heard 0.", SOON);
-    assert!(meanwhile < done, "{daemon:?}");
+    let done = names.iter().map(|name| daemon.wait_for(&format!("{name}: has heard 0."), SOON));
+    assert!(done.min().expect("there are some") > meanwhile, "{daemon:?}");
     assert!(!daemon.lines().iter().any(|line| line.text.contains("has blocked")), "{daemon:?}");
 }
 

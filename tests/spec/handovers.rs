@@ -55,7 +55,7 @@ fn a_config_that_could_not_be_handed_on_is_applied_when_the_disk_takes_it() {
     let beside = world.state().join(".running.conf.tmp");
     std::fs::create_dir(&beside).unwrap();
     world.write_config("{ Counter => {}, Echo => { label => 'changed' } }");
-    daemon.wait_for("the changed config is refused", SOON);
+    daemon.wait_for("the changed config is rolled back", SOON);
     std::fs::remove_dir(&beside).unwrap();
     daemon.wait_for("Echo: started changed", SOON);
 }

@@ -12,7 +12,9 @@ const BOMB: usize = 500;
 const WHILE: Duration = Duration::from_secs(60);
 
 /// All of them.
-pub(crate) const HOGS: [&str; 7] = ["Spinner", "Memory", "Leaker", "Threads", "Bomb", "Writer", "Reader"];
+pub(crate) const HOGS: [&str; 8] = ["Spinner", "Memory", "Leaker", "Threads", "Bomb", "Writer", "Reader", "Spiky"];
+/// For how long the spiky one takes too much, and takes nothing then.
+const SPIKE: Duration = Duration::from_millis(1500);
 
 /// Becomes the hog of that name, if it is one.
 pub(crate) fn hog(process: &str) {
@@ -24,6 +26,7 @@ pub(crate) fn hog(process: &str) {
         "Bomb" => fork_bomb,
         "Writer" => write,
         "Reader" => read,
+        "Spiky" => spike,
         _ => return,
     };
     println!("{process}: takes what it can");
@@ -40,11 +43,15 @@ fn stay() {
     }
 }
 
+/// On more threads than there are processors, as others want these too.
 fn spin() {
-    let begin = std::time::Instant::now();
-    while begin.elapsed() < WHILE {
-        std::hint::spin_loop();
-    }
+    let spin = || {
+        let begin = std::time::Instant::now();
+        while begin.elapsed() < WHILE {
+            std::hint::spin_loop();
+        }
+    };
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(spin))));
 }
 
 fn fill_memory() {
@@ -57,6 +64,17 @@ fn leak() {
     let files: Vec<_> = (0..300).map(|_| File::open("/dev/null").expect("there is room for this")).collect();
     stay();
     drop(files);
+}
+
+/// Leaks again and again, and never for long.
+fn spike() {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < WHILE {
+        let files: Vec<_> = (0..300).map(|_| File::open("/dev/null").expect("there is room for this")).collect();
+        thread::park_timeout(SPIKE);
+        drop(files);
+        thread::park_timeout(SPIKE);
+    }
 }
 
 fn thread_bomb() {

@@ -26,7 +26,7 @@ use crate::channels::Speaker;
 use crate::daemon::DaemonBuilder;
 use crate::hogs::{HOGS, hog};
 use crate::mill::Mill;
-use crate::rough_tasks::{Pulse, misbehave};
+use crate::rough_tasks::{Pulse, Relay, Witness, misbehave};
 use crate::secrets::Teller;
 use crate::world::World;
 
@@ -115,7 +115,11 @@ fn registry() -> Registry {
     let tasks = ["Speaker", "Loud"].into_iter().fold(tasks, |tasks, name| tasks.with::<Speaker>(name).expect("a name"));
     let alarms = (0..ALARMS).map(|number| format!("Alarm{number}"));
     let tasks = alarms.fold(tasks, |tasks, name| tasks.with::<Alarm>(name.leak()).expect("a name of its own"));
-    let counters = ["Counter", "Other", "Witness", "Quitter", "Stubborn", "Runaway"].into_iter().chain(HOGS);
+    let tasks =
+        ["Witness", "Ledger"].into_iter().fold(tasks, |tasks, name| tasks.with::<Witness>(name).expect("a name"));
+    let tasks =
+        tasks.with::<Relay>("Relay").and_then(|tasks| tasks.with::<Pulse>("Filler")).expect("names of their own");
+    let counters = ["Counter", "Other", "Quitter", "Stubborn", "Runaway"].into_iter().chain(HOGS);
     let numbered = (0..CROWD).map(|number| format!("Crowd{number}"));
     let names = counters.map(str::to_owned).chain(numbered);
     // The registry keeps names for the life of the program.
