@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::log;
+use super::log::Log;
 use super::tasks::Tasks;
 use crate::channel::QueueLine;
 use crate::daemon::{DaemonError, Lines, read_running_conf};
@@ -16,6 +16,7 @@ use crate::name::TaskName;
 /// Where events come from, and what obeys them.
 pub(super) struct Host {
     pub(super) process: TaskName,
+    pub(super) log: Log,
     pub(super) state_dir: PathBuf,
     pub(super) tasks: Tasks,
     pub(super) link: HostLink,
@@ -109,7 +110,7 @@ impl Host {
 
     fn reopen_log(&self) {
         self.tasks.reopen_channels();
-        if let Err(error) = log::reopen(&self.state_dir, &self.process) {
+        if let Err(error) = self.log.reopen() {
             tracing::error!("{}: its log goes on in the old file: {error}", self.process);
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::events::{Host, Signals};
+use super::log::Log;
 use super::tasks::{Tasks, is_known};
 use crate::channel::ChannelHandle;
 use crate::config::MAIN;
@@ -41,6 +42,8 @@ pub struct HostOptions {
     pub lines: Option<Lines>,
     /// The channels of this process.
     pub channels: ChannelHandle,
+    /// The program that redacts the log of a host that has secrets; this one, as a rule.
+    pub redactor: PathBuf,
 }
 
 /// Runs a host with these tasks until it is told to end. Returns when everything is saved.
@@ -53,7 +56,7 @@ pub fn run(options: HostOptions, registry: Registry) -> Result<(), DaemonError> 
 
 async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonError> {
     let signals = Signals::new()?;
-    let HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels } = options;
+    let HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels, redactor } = options;
     let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
     let nonce = std::env::var(NONCE_VARIABLE).ok();
     let running = read_running_conf(&state_dir)?.unwrap_or_default();
@@ -68,6 +71,8 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     failpoint!("host.locked");
     let transit = Transit::open(&transit_dir.map_or_else(transit::default_root, Ok)?)?;
     let node = start_node(&process, &state_dir, transit).await?;
+    // Before a task reads one.
+    let log = Log::guarded(&state_dir, &process, redactor);
     let mut tasks = Tasks::new(process.clone(), prefixes, registry, node, channels);
     tasks.apply(&running).await;
     failpoint!("host.applied");
@@ -80,7 +85,7 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     };
     let (link, requests) = HostLink::start(&state_dir, &process, hello)?;
     failpoint!("host.linked");
-    let mut host = Host { process, state_dir, tasks, link, requests, lines, set_level, signals };
+    let mut host = Host { process, log, state_dir, tasks, link, requests, lines, set_level, signals };
     host.run().await;
     if host.tasks.stop(PATIENCE).await { Ok(()) } else { Err(DaemonError::Disorderly) }
 }

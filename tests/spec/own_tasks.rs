@@ -76,7 +76,8 @@ fn this_program_can_be_a_daemon() {
     let tasks = registry();
     let ended = if let Some(process) = host_name() {
         let (prefixes, transit_dir) = (Vec::new(), None);
-        let options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels };
+        let redactor = env!("CARGO_BIN_EXE_multimodule").into();
+        let options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels, redactor };
         host::run(options, tasks)
     } else {
         let options = DaemonOptions {
