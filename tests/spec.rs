@@ -4,6 +4,8 @@
 
 #[path = "spec/bad_input.rs"]
 mod bad_input;
+#[path = "spec/busy_daemon.rs"]
+mod busy_daemon;
 #[path = "spec/channels.rs"]
 mod channels;
 #[path = "spec/children.rs"]

@@ -23,6 +23,7 @@ mod events;
 mod parking;
 mod places;
 mod program;
+mod reading;
 mod reload;
 mod renewal;
 mod reports;

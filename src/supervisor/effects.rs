@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::life::{self, Phase};
-use super::watcher::Watcher;
+use super::watcher::{Spec, Watcher};
 use crate::link::remove_remains;
 use crate::process::{
     EndRecord, Evidence, Failsafe, GRACE, HostFiles, How, Intent, ProcessRef, RecordError, end_marked, read_record,
@@ -134,6 +134,9 @@ impl Watcher {
                 "it is ended, and will be started again, for why it should not cannot be kept: {error}"
             ));
         }
+        if let Some(host) = self.sight.record().map(|record| record.host).filter(|_| self.sight.is_alive()) {
+            self.tell_unseen_end(Some(host), "killed, with all that it had started");
+        }
         self.phase = life::ending(Instant::now());
         self.kill();
     }
@@ -174,13 +177,14 @@ impl Watcher {
         }
     }
 
-    /// Leaves the changed policy and caps for the keeper, which looks before it starts its host again.
+    /// Leaves the changed policy, caps and entries for the keeper, which looks before it starts its host again.
     pub(super) fn tell_keeper(&self) {
         let (Some(spec), path) = (self.wish.spec(), self.files().intent()) else { return };
         // Without one there is no keeper yet; it gets its policy with its order.
         let Ok(Some(intent)) = read_record::<Intent>(&path) else { return };
-        if (intent.restart, &intent.caps) != (spec.restart, &spec.caps) {
-            let intent = Intent { restart: spec.restart, caps: spec.caps.clone(), ..intent };
+        if (intent.restart, &intent.caps, &intent.entries) != (spec.restart, &spec.caps, &spec.entries) {
+            let Spec { restart, caps, entries } = spec.clone();
+            let intent = Intent { restart, caps, entries, ..intent };
             if let Err(error) = write_record(&path, &intent) {
                 self.error(&format!("its keeper goes on by the old policy and caps: {error}"));
             }

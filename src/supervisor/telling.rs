@@ -13,6 +13,8 @@ pub(super) struct Told {
     host: Option<ProcessRef>,
     /// The host whose end is written.
     ended: Option<ProcessRef>,
+    /// By whom its end was asked for, until it has come.
+    pub(super) asked_by: Option<String>,
 }
 
 impl Watcher {
@@ -44,7 +46,8 @@ impl Watcher {
         let Some(host) = self.told.host.filter(|host| self.told.ended.as_ref() != Some(host)) else { return };
         if let Some(end) = self.last_end().filter(|end| end.host == Some(host)) {
             self.told.ended = Some(host);
-            self.note(What::Ended, &how(&end));
+            let by = self.told.asked_by.take().filter(|_| end.asked);
+            self.shared.history.note(Some(&self.name), What::Ended, &how(&end), by.as_deref());
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::future::pending;
 use std::path::Path;
 use std::process::Command;
@@ -229,6 +230,12 @@ fn obey(message: &Message) -> Result {
     if let Some(script) = text(message, "child") {
         let child = Command::new("/bin/sh").args(["-c", &script]).spawn()?;
         println!("has child {}.", child.id());
+    }
+    if is_set(message, "leak") {
+        while let Ok(file) = File::open("/dev/null") {
+            std::mem::forget(file);
+        }
+        println!("has no descriptor left.");
     }
     for number in 0..number(message, "print").unwrap_or(0) {
         println!("line {number} {}", "x".repeat(1000));
