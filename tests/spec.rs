@@ -6,6 +6,8 @@
 mod alerts;
 #[path = "spec/bad_input.rs"]
 mod bad_input;
+#[path = "spec/busy_daemon.rs"]
+mod busy_daemon;
 #[path = "spec/caps.rs"]
 mod caps;
 #[path = "spec/cgroups.rs"]

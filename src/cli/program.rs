@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   argv[0] is `multimodule spawner`   the spawner: before anything else, with one thread
+//!           or `multimodule redactor`  what keeps secrets out of a host's log
 //!   as process 1 of a container        what reaps, and the rest in a child of it
 //!   a command, as `status`              a call to a daemon that runs
 //!   -m NAME                            the host of NAME
@@ -24,6 +25,7 @@ use crate::host::{self, HostOptions};
 use crate::name::TaskName;
 use crate::process::{self, ServiceManager};
 use crate::runtime::{Registry, RegistryError};
+use crate::secret;
 use crate::supervisor::{Launch, Program};
 use crate::usage::CgroupTree;
 
@@ -36,6 +38,9 @@ pub fn multimodule_main(registry: fn() -> Result<Registry, RegistryError>) -> Ex
     // Before anything that makes a thread.
     if process::is_spawner() {
         return process::spawner_main();
+    }
+    if secret::is_redactor() {
+        return secret::redactor_main();
     }
     match process::stay_process_one() {
         Ok(None) => {}
@@ -73,7 +78,9 @@ fn run(
     let registry = registry().map_err(|error| failure(error.into()))?;
     let (prefixes, state_dir, transit_dir) = (options.prefixes, options.state_dir, options.transit_dir);
     if let Some(process) = options.module {
-        let host_options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels };
+        let redactor = OURSELVES.into();
+        let host_options =
+            HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels, redactor };
         return host::run(host_options, registry).map_err(failure);
     }
     let daemon_options = DaemonOptions {

@@ -216,7 +216,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::Away { .. } | ClientError::Nowhere { .. } | ClientError::Several { .. } => Exit::Unavailable,
-            ClientError::Unreachable { .. } => Exit::TempFail,
+            ClientError::Unreachable { .. } | ClientError::Silent { .. } => Exit::TempFail,
             ClientError::Io { .. } => Exit::IoError,
             ClientError::Answer(_) => Exit::Data,
             ClientError::Problem(problem) => match problem.kind {

@@ -33,10 +33,12 @@ pub(super) fn status(status: &Status) -> String {
 }
 
 fn daemon(daemon: &DaemonStatus) -> String {
-    let DaemonStatus { pid, version, state_dir, since, config, .. } = daemon;
+    let DaemonStatus { pid, version, state_dir, since, config, applying_since, .. } = daemon;
     let config = config.as_deref().unwrap_or("none, it comes by message");
-    visible(&format!("multimodule {version}, pid {pid}, since {}, config {config}, state in {state_dir}", short(since)))
-        + "\n"
+    let head =
+        format!("multimodule {version}, pid {pid}, since {}, config {config}, state in {state_dir}", short(since));
+    let applying = applying_since.as_deref().map(|since| format!("a config is being applied since {}\n", short(since)));
+    visible(&head) + "\n" + &applying.unwrap_or_default()
 }
 
 fn row(task: &TaskStatus) -> [String; 16] {
@@ -137,12 +139,22 @@ pub(super) fn failsafes(reports: &[FailsafeReport]) -> String {
     }
     let text = |report: &FailsafeReport| {
         let head = format!("{}: {}, since {}", report.name, report.reason, report.parked);
-        let ends = report.ends.iter().map(|end| format!("  {}\n", visible(end)));
-        let log = report.log.iter().map(|line| format!("  | {}\n", visible(line)));
-        let clear = format!("  to clear: multimodule failsafe clear {}\n", report.name);
-        visible(&head) + "\n" + &ends.chain(log).collect::<String>() + &visible(clear.trim_end()) + "\n"
+        let parts = [
+            section("ended", &report.ends),
+            section("readings", &report.readings),
+            section("config then", &report.config),
+            section("last lines", &report.log),
+        ];
+        let clear = format!("  to clear: multimodule failsafe clear {}", report.name);
+        visible(&head) + "\n" + &parts.concat() + &visible(&clear) + "\n"
     };
-    reports.iter().map(text).collect()
+    reports.iter().map(text).collect::<Vec<_>>().join("\n")
+}
+
+/// Lines below their title; nothing where there are none.
+fn section(title: &str, lines: &[String]) -> String {
+    let lines: String = lines.iter().map(|line| format!("    {}\n", visible(line))).collect();
+    if lines.is_empty() { lines } else { format!("  {title}:\n{lines}") }
 }
 
 /// One event a line.

@@ -15,7 +15,7 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::answers::ProblemReport;
 pub use super::answers::{Problem, ProblemKind};
@@ -29,6 +29,9 @@ const ANSWER_BYTES: usize = 64 << 20;
 
 /// Where state is kept where nobody says: as the daemon's own default.
 const USUAL_STATE_DIR: &str = "state";
+
+/// How long an answer is waited for: longer than a daemon takes to say that it has none.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// How long a daemon that has just begun may take until it can be called, and how often it is tried.
 const BEGIN: Duration = Duration::from_secs(3);
@@ -60,6 +63,12 @@ pub enum ClientError {
     Several {
         /// Their state directories.
         state_dirs: Vec<PathBuf>,
+    },
+    /// It takes a call and does not answer.
+    #[error("the daemon of {} does not answer within {} s; its log may say why", state_dir.display(), PATIENCE.as_secs())]
+    Silent {
+        /// Its state directory.
+        state_dir: PathBuf,
     },
     /// The daemon says no.
     #[error("{}", _0.reason)]
@@ -196,7 +205,8 @@ impl Client {
         let request = Request::builder().method(method).uri(target.0).header(HOST, "multimodule");
         let request = request.body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| self.broken(io::Error::other(error)))?;
-        let response = sender.send_request(request).await.map_err(broken)?;
+        let silent = |_| ClientError::Silent { state_dir: self.state_dir.clone() };
+        let response = timeout(PATIENCE, sender.send_request(request)).await.map_err(silent)?.map_err(broken)?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -7,6 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::secret::{Pieces, redacted_bytes};
+
 /// How much of a file's end is looked through for its last lines.
 const TAIL_BYTES: u64 = 1 << 20;
 
@@ -18,11 +20,13 @@ const CHUNK_BYTES: u64 = 64 << 10;
 pub(super) struct LogFile {
     path: PathBuf,
     open: Option<(File, u64)>,
+    /// A task of an older program may have printed a secret there.
+    pieces: Pieces,
 }
 
 impl LogFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, open: None }
+        Self { path, open: None, pieces: Pieces::default() }
     }
 
     /// The last `lines` lines; from there on it is followed. A file that is not there yet holds none.
@@ -41,11 +45,16 @@ impl LogFile {
         let begin = ends.map(|(at, _)| at + 1).nth(lines.saturating_sub(1)).unwrap_or(0);
         bytes.drain(..if lines == 0 { bytes.len() } else { begin });
         self.open = Some((file, inode));
-        Ok(bytes)
+        Ok(redacted_bytes(&bytes).into_owned())
     }
 
     /// What was written since, or a portion of it.
     pub(super) fn more(&mut self) -> io::Result<Vec<u8>> {
+        let bytes = self.read_more()?;
+        Ok(if bytes.is_empty() { bytes } else { self.pieces.next(&bytes) })
+    }
+
+    fn read_more(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         if let Some((file, inode)) = &mut self.open {
             file.take(CHUNK_BYTES).read_to_end(&mut bytes)?;

@@ -5,6 +5,7 @@
 //! meanwhile wait in the kernel's own queue.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -48,6 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(90);
 /// How long a request may take in all, unless it follows.
 const LONGEST: Duration = Duration::from_secs(120);
+/// How many descriptors are kept for a call when there are no others: its connection, and what an answer looks into.
+const SPARE: usize = 4;
 /// The pause after an accept that failed: descriptors may be free again then.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -84,13 +87,25 @@ struct Front {
 }
 
 async fn accept(listener: UnixListener, front: Arc<Front>) {
-    let mut connections = JoinSet::new();
+    let (mut connections, mut spare) = (JoinSet::new(), Spare::default());
     loop {
+        spare.refill();
         while connections.len() >= CONNECTIONS {
             connections.join_next().await;
         }
         match listener.accept().await {
             Ok((stream, _)) => drop(connections.spawn(serve(stream, front.clone()))),
+            Err(error) if is_short_of_descriptors(&error) && spare.give() => {
+                // One at a time: the next caller needs them, too.
+                let called = async {
+                    match listener.accept().await {
+                        Ok((stream, _)) => serve(stream, front.clone()).await,
+                        Err(_) => sleep(PAUSE).await,
+                    }
+                };
+                // It may be one who follows a log.
+                drop(timeout(PATIENCE, called).await);
+            }
             Err(error) => {
                 tracing::debug!("a call could not be accepted: {error}");
                 sleep(PAUSE).await;
@@ -98,6 +113,30 @@ async fn accept(listener: UnixListener, front: Arc<Front>) {
         }
         while connections.try_join_next().is_some() {}
     }
+}
+
+/// Descriptors that are kept for whoever calls when this process has no others left, to see what it does with them.
+#[derive(Default)]
+struct Spare(Vec<File>);
+
+impl Spare {
+    fn refill(&mut self) {
+        while self.0.len() < SPARE {
+            match File::open("/dev/null") {
+                Ok(file) => self.0.push(file),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Lets go of them; false if there were none.
+    fn give(&mut self) -> bool {
+        !std::mem::take(&mut self.0).is_empty()
+    }
+}
+
+fn is_short_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// How far a request has come.

@@ -1,23 +1,17 @@
-//! Answers calls, one at a time; what takes long is done elsewhere and answered from there.
-
-use tokio::sync::oneshot;
+//! Answers calls, one at a time; those that only look are `reading`.
 
 use super::error::DaemonError;
 use super::events::Ending;
 use super::owed::Change;
+use super::reading::{Reply, aside, send};
 use super::reload::{Daemon, Externals};
-use super::reports::{EventReport, EventsReport, LogSource, Outcome, PlanReport, ReloadReport};
+use super::reports::{Outcome, PlanReport, ReloadReport};
 use super::requests::{Answer, Call, Refusal, RefusalKind, Request};
 use super::stated;
-use super::status::utc;
 use super::steering::done;
 use crate::config::Plan;
 use crate::name::TaskName;
-use crate::process::HostFiles;
-use crate::supervisor::{Event, What};
-use crate::task::Place;
-
-type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+use crate::supervisor::What;
 
 impl Daemon {
     /// Does what a call asks, and answers it. Some: the daemon ends.
@@ -30,10 +24,9 @@ impl Daemon {
     }
 
     async fn answer_by(&mut self, request: Request, reply: Reply) -> Option<Ending> {
+        let looked = self.reading().answer(request, reply, |one| self.known(one));
+        let Err((request, reply)) = looked else { return None };
         let answer = match request {
-            Request::Status => return self.status_later(reply),
-            Request::TaskStatus(task) => return self.task_status_later(&task, reply),
-            Request::ShowState(task) => return self.show_state_later(task, reply),
             Request::SetState { task, state } => return self.set_state_later(task, state, reply),
             Request::StopAll => {
                 tracing::info!("all tasks and the daemon end, asked by {}", self.by.as_deref().unwrap_or("somebody"));
@@ -41,52 +34,20 @@ impl Daemon {
                 return Some(Ending::Asked(Externals::End));
             }
             Request::Reload { dry_run } => self.reload_now(dry_run).await.map(Answer::Reload),
-            Request::Failsafes => self.failsafes().map(Answer::Failsafes),
             Request::ClearFailsafe(name) => self.clear(&name).map(Answer::Done),
             Request::Start(task) => self.start_task(&task).await.map(Answer::Done),
             Request::Stop(task) => self.stop_task(&task).await.map(Answer::Done),
             Request::Restart(task) => self.restart_task(&task).await.map(Answer::Done),
             Request::Migrate { task, external } => self.migrate(&task, external).await.map(Answer::Done),
-            Request::Events { after, task } => Ok(Answer::Events(self.events(after, task.as_ref()))),
-            Request::LogSource(task) => self.log_source(&task).map(Answer::LogSource),
+            // What only looks is answered by now.
+            looks => unreachable!("{looks:?} is answered by `Reading`"),
         };
         send(reply, answer);
         None
     }
 
-    fn status_later(&self, reply: Reply) -> Option<Ending> {
-        let known = self.known(None);
-        aside(reply, move || Ok(Answer::Status(Box::new(known.look()))));
-        None
-    }
-
-    fn task_status_later(&self, task: &TaskName, reply: Reply) -> Option<Ending> {
-        if let Err(refusal) = self.known_task(task) {
-            send(reply, Err(refusal));
-            return None;
-        }
-        let (known, task) = (self.known(Some(task)), task.clone());
-        aside(reply, move || {
-            let found = known.look().tasks.into_iter().next();
-            let gone = || Refusal::new(RefusalKind::NotFound, format!("there is no task {task}"));
-            found.map(|status| Answer::TaskStatus(Box::new(status))).ok_or_else(gone)
-        });
-        None
-    }
-
-    fn show_state_later(&self, task: TaskName, reply: Reply) -> Option<Ending> {
-        match self.stateful(&task) {
-            Ok(_) => {
-                let state_dir = self.state_dir.clone();
-                aside(reply, move || stated::show(&state_dir, &task).map(Answer::State));
-            }
-            Err(refusal) => send(reply, Err(refusal)),
-        }
-        None
-    }
-
     fn set_state_later(&self, task: TaskName, state: String, reply: Reply) -> Option<Ending> {
-        match self.stateful(&task) {
+        match self.reading().stateful(&task) {
             Ok(kind) => {
                 let (state_dir, history, by) =
                     (self.state_dir.clone(), self.supervisor.history().clone(), self.by.clone());
@@ -131,41 +92,6 @@ impl Daemon {
             }
         }
     }
-
-    fn events(&self, after: u64, task: Option<&TaskName>) -> EventsReport {
-        let (events, forgotten) = self.supervisor.history().after(after);
-        let concerned = events.into_iter().filter(|event| task.is_none_or(|task| self.concerns(event, task)));
-        EventsReport { events: concerned.map(event_report).collect(), forgotten }
-    }
-
-    /// An event of a process is one of its tasks.
-    fn concerns(&self, event: &Event, task: &TaskName) -> bool {
-        let Some(named) = &event.task else { return false };
-        named == task || self.processes_of(task).contains(named)
-    }
-
-    fn log_source(&self, task: &TaskName) -> Result<LogSource, Refusal> {
-        // A process has a log of its own, also one that tasks share.
-        let processes = match self.known_task(task) {
-            Ok(Place::Daemon) => return Ok(LogSource::Daemon),
-            Ok(Place::Process(_) | Place::Pool { .. }) => self.processes_of(task),
-            Err(_) if self.supervisor.views().contains_key(task) => vec![task.clone()],
-            Err(refusal) => return Err(refusal),
-        };
-        let files = processes.iter().map(|process| HostFiles::new(&self.state_dir, process).log());
-        Ok(LogSource::Files(files.collect()))
-    }
-}
-
-/// Answers from a thread that may block.
-fn aside(reply: Reply, work: impl FnOnce() -> Result<Answer, Refusal> + Send + 'static) {
-    // It is bounded: each call is a connection, of which there is a bounded number, and it ends with the daemon.
-    drop(tokio::task::spawn_blocking(move || send(reply, work())));
-}
-
-fn send(reply: Reply, answer: Result<Answer, Refusal>) {
-    // Whoever has gone needs no answer.
-    drop(reply.send(answer));
 }
 
 /// Why a config does not hold now.
@@ -194,16 +120,5 @@ impl PlanReport {
             untouched: stay(&plan.untouched),
             routes_changed: plan.router_changed,
         }
-    }
-}
-
-fn event_report(event: Event) -> EventReport {
-    EventReport {
-        number: event.number,
-        time: utc(event.time),
-        task: event.task.map(String::from),
-        what: event.what.to_string(),
-        how: event.how,
-        by: event.by,
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::assembly::Assembly;
 use super::error::DaemonError;
-use super::places::{Spread, specs};
+use super::places::Spread;
 use super::reload::Daemon;
 use crate::name::{LaneName, QueueName, TaskName};
 use crate::supervisor::Standing;
@@ -77,7 +77,7 @@ impl Daemon {
             self.spread(assembly, effective, nowhere, Spread::Home).await?;
         }
         // What ended while no daemon ran, too, is a receiver that nobody else starts.
-        self.supervisor.want(&specs(assembly, &self.stopped)).await;
+        self.want(assembly, effective).await;
         self.wait_until_given_back(&stateless).await;
         // What waits for a task that is nowhere waits for us.
         let is_ours = |queue: &QueueName| {

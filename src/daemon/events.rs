@@ -1,16 +1,19 @@
 //! What happens to a daemon, one thing at a time.
 
+use std::collections::VecDeque;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::control::{Command, Control};
 use super::error::DaemonError;
+use super::reading::Glance;
 use super::reload::{Daemon, Externals};
-use super::requests::{Call, Calls};
+use super::requests::{CALLS, Call, Calls};
 use super::start::Lines;
 use crate::channel::QueueLine;
 use crate::monitor::Report;
@@ -37,6 +40,8 @@ pub(super) struct Events {
     /// When the service manager's watchdog wants to hear of this loop, if it does.
     feed: Option<Interval>,
     pub(super) calls: Option<Calls>,
+    /// Calls that came while a config was being applied and wait until that is done, oldest first.
+    held: VecDeque<Call>,
 }
 
 enum Event {
@@ -82,6 +87,7 @@ impl Events {
             reports: None,
             feed: None,
             calls: None,
+            held: VecDeque::new(),
         })
     }
 
@@ -105,11 +111,34 @@ impl Events {
                 line = next(&mut self.lines) => Event::Line(line),
                 process = next(&mut self.news) => Event::News(process),
                 report = next(&mut self.reports) => Event::Report(report),
-                call = next(&mut self.calls) => Event::Call(call),
+                call = next_call(&mut self.held, &mut self.calls) => Event::Call(call),
                 _ = second.tick() => Event::Second,
             };
-            if let Some(ending) = handle(event, daemon).await {
+            let shown = daemon.shown.subscribe();
+            if let Some(ending) = self.attend(handle(event, daemon), shown).await {
                 return ending;
+            }
+        }
+    }
+
+    /// Waits for what the daemon does. While that applies a config, calls that only look are answered by what it shows;
+    /// others wait.
+    pub(super) async fn attend<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        mut shown: watch::Receiver<Option<Arc<Glance>>>,
+    ) -> T {
+        tokio::pin!(work);
+        loop {
+            let glance = shown.borrow_and_update().clone();
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                // It does not go before the work is done.
+                _ = shown.changed() => {}
+                call = next(&mut self.calls), if glance.is_some() && self.held.len() < CALLS => {
+                    self.held.extend(glance.and_then(|glance| glance.answer(call)));
+                }
             }
         }
     }
@@ -185,6 +214,13 @@ async fn next_feed(feed: &mut Option<Interval>) {
     match feed {
         Some(feed) => drop(feed.tick().await),
         None => std::future::pending().await,
+    }
+}
+
+async fn next_call(held: &mut VecDeque<Call>, calls: &mut Option<Calls>) -> Call {
+    match held.pop_front() {
+        Some(call) => call,
+        None => next(calls).await,
     }
 }
 

@@ -26,6 +26,7 @@ mod owed;
 mod parking;
 mod places;
 mod program;
+mod reading;
 mod reload;
 mod renewal;
 mod reports;

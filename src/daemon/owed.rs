@@ -9,7 +9,7 @@
 //! ```
 
 use super::error::DaemonError;
-use super::places::{Spread, specs};
+use super::places::Spread;
 use super::reload::Daemon;
 use super::reports::PlanReport;
 use crate::config::{Document, Overlay, Plan};
@@ -125,7 +125,7 @@ impl Daemon {
         if let Err(error) = self.spread(&assembly, &effective, self.stopped.clone(), Spread::Home).await {
             tracing::error!("what ran before cannot be put back yet: {error}");
         }
-        self.supervisor.want(&specs(&assembly, &self.stopped)).await;
+        self.want(&assembly, &effective).await;
     }
 
     fn applied(&mut self, (plan, report): (Plan, PlanReport)) -> PlanReport {

@@ -19,7 +19,7 @@ use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{RunningConfError, prepare_running_conf, read_running_conf};
 use super::share::{Process, cpus};
-use super::watching::is_taken_out;
+use super::watching::{entries_of, is_taken_out};
 use crate::config::{QueueSettings, RestartSettings, RestartWhen, RunningConfig};
 use crate::name::{QueueName, TaskName};
 use crate::process::Replacement;
@@ -51,7 +51,7 @@ impl Daemon {
         let left = self.left_by_workers(&assembly.placement);
         self.node.dissolve_pools(left.into_iter());
         failpoint!("migration.in_place");
-        self.supervisor.want(&specs(assembly, &self.stopped)).await;
+        self.want(assembly, &effective).await;
         failpoint!("migration.wanted");
         self.on_their_way.clear();
         self.removed(&assembly.placement);
@@ -60,6 +60,12 @@ impl Daemon {
         self.watching.counting.placed(&assembly.placement, &nowhere, &assembly.missing);
         self.placement = assembly.placement.clone();
         Ok(())
+    }
+
+    /// Has the processes of this assembly run, and no others.
+    pub(super) async fn want(&mut self, assembly: &Assembly, effective: &Map) {
+        let by = self.by.as_deref().unwrap_or("the config");
+        self.supervisor.want(&specs(assembly, effective, &self.stopped), by).await;
     }
 
     /// The tasks that are no pools any more, and whose workers have left something.
@@ -190,20 +196,23 @@ pub(super) fn moved(old: &Placement, new: &Placement) -> BTreeSet<TaskName> {
 }
 
 /// The processes that should run: not those of which all tasks are stopped.
-pub(super) fn specs(assembly: &Assembly, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Spec> {
+fn specs(assembly: &Assembly, effective: &Map, stopped: &BTreeSet<TaskName>) -> BTreeMap<TaskName, Spec> {
     let processes = assembly.placement.processes.iter().filter(|(_, process)| !process.tasks.is_subset(stopped));
-    let processes = processes
-        .map(|(name, process)| (name.clone(), Spec { restart: policy(&process.restart), caps: caps(&process.limits) }));
+    let processes = processes.map(|(name, process)| {
+        let entries = entries_of(name, effective, &assembly.placement);
+        (name.clone(), Spec { restart: policy(&process.restart), caps: caps(&process.limits), entries })
+    });
     let pools = assembly.wanted.iter().filter(|(name, _)| !stopped.contains(*name));
-    processes.chain(pools.flat_map(|(name, task)| worker_specs(assembly, name, task))).collect()
+    processes.chain(pools.flat_map(|(name, task)| worker_specs(assembly, effective, name, task))).collect()
 }
 
 /// The processes of a pool's workers.
-fn worker_specs(assembly: &Assembly, name: &TaskName, task: &Wanted) -> Vec<(TaskName, Spec)> {
+fn worker_specs(assembly: &Assembly, effective: &Map, name: &TaskName, task: &Wanted) -> Vec<(TaskName, Spec)> {
     let restart = policy(&task.framework.restart);
     let workers = workers(&assembly.placement, name).into_iter();
     let caps = caps(&task.framework.limits);
-    workers.map(|worker| (worker, Spec { restart, caps: caps.clone() })).collect()
+    let entries = entries_of(name, effective, &assembly.placement);
+    workers.map(|worker| (worker, Spec { restart, caps: caps.clone(), entries: entries.clone() })).collect()
 }
 
 /// The names of the workers of a pool; of another task there are none.

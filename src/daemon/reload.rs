@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
+
 use super::assembly::{Assembly, Surroundings};
 use super::caps::account_faults;
 use super::config_file::ConfigFile;
@@ -13,6 +15,7 @@ use super::disk::Disk;
 use super::error::DaemonError;
 use super::owed::{Change, Owed};
 use super::places::moved;
+use super::reading::Glance;
 use super::reports::PlanReport;
 use super::service::Service;
 use super::start::DaemonOptions;
@@ -24,7 +27,7 @@ use crate::monitor::Monitor;
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
 use crate::secret::keep_those_of;
-use crate::supervisor::{Supervisor, What};
+use crate::supervisor::{Standings, Supervisor, What};
 use crate::task::Placement;
 use crate::transit::Transit;
 use crate::usage::Lacking;
@@ -46,6 +49,7 @@ const NO_TASKS: [&str; 3] = [DAEMON, OUT_OF_BAND, ROUTER];
 pub(super) struct Daemon {
     pub(super) node: Node,
     pub(super) supervisor: Supervisor,
+    pub(super) standings: Standings,
     pub(super) registry: Registry,
     pub(super) transit: Transit,
     pub(super) prefixes: Vec<String>,
@@ -90,6 +94,8 @@ pub(super) struct Daemon {
     pub(super) no_cgroups: Vec<Lacking>,
     pub(super) watching: Watching,
     pub(super) service: Service,
+    /// What others see while a config is being applied.
+    pub(super) shown: watch::Sender<Option<Arc<Glance>>>,
 }
 
 impl Daemon {
@@ -107,6 +113,7 @@ impl Daemon {
         let watching = Watching::by(monitor, [transit.root(), &state_dir]);
         Self {
             node,
+            standings: supervisor.standings(),
             supervisor,
             registry,
             transit,
@@ -137,6 +144,7 @@ impl Daemon {
             no_cgroups: Vec::new(),
             watching,
             service: Service::of(service_manager),
+            shown: watch::Sender::new(None),
         }
     }
 
@@ -257,7 +265,10 @@ impl Daemon {
         assembly.wanted.values().for_each(|task| keep_those_of(&task.own));
         // First: what tasks say when they start is theirs already.
         let before = self.channels.configure(assembly.channels.clone());
-        if let Err(error) = self.put_in_place_aloud(&assembly, overlay.effective()).await {
+        self.shown.send_replace(Some(Arc::new(self.glance())));
+        let outcome = self.put_in_place_aloud(&assembly, overlay.effective()).await;
+        self.shown.send_replace(None);
+        if let Err(error) = outcome {
             drop(self.channels.configure(before));
             self.watching.hold_to(&self.config.monitoring);
             return Err(error);

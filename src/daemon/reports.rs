@@ -44,6 +44,9 @@ pub struct DaemonStatus {
     pub memory: Option<u64>,
     /// Open files.
     pub files: Option<u64>,
+    /// Since when a config is being applied, if one is: what a config decides is shown as it was then. RFC 3339, UTC.
+    #[serde(default)]
+    pub applying_since: Option<String>,
 }
 
 /// How a task is.
@@ -213,7 +216,7 @@ impl std::fmt::Display for PlanReport {
 }
 
 /// Why a process is in failsafe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct FailsafeReport {
     /// The process's name: a task's, that of a pool's worker, or one that tasks share.
     pub name: String,
@@ -225,6 +228,12 @@ pub struct FailsafeReport {
     pub ends: Vec<String>,
     /// The last lines of its log.
     pub log: Vec<String>,
+    /// The readings that broke a limit, oldest first; none where no limit was broken.
+    #[serde(default)]
+    pub readings: Vec<String>,
+    /// The entries of its tasks in the config then, each as `TASK: JSON`.
+    #[serde(default)]
+    pub config: Vec<String>,
     /// The file that says so.
     pub file: String,
 }

@@ -109,9 +109,9 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
     let whereabouts = Whereabouts { state_dir, transit_dir: transit.root().to_owned() };
     let mut daemon = Daemon::new(node, supervisor, registry, transit, options, config_file, monitor);
     daemon.no_cgroups = no_cgroups;
-    // Who calls before everything has begun waits for it.
     let _service = serve.and_then(|serve| open(serve, whereabouts, &mut events));
-    if let Err(faults) = daemon.first(document).await {
+    let shown = daemon.shown.subscribe();
+    if let Err(faults) = events.attend(daemon.first(document), shown).await {
         daemon.stop(PATIENCE, Externals::Stay).await;
         return Err(faults);
     }

@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use super::reload::Daemon;
 use super::reports::{Done, StateReport};
 use super::requests::{Refusal, RefusalKind};
 use super::steering::done;
@@ -12,15 +11,6 @@ use crate::name::TaskName;
 use crate::process::OwnerLock;
 use crate::runtime::TaskKind;
 use crate::store::{Record, Recovered, StoreError, TaskStore, new_epoch, peek};
-
-impl Daemon {
-    /// The code of a task that has state.
-    pub(super) fn stateful(&self, task: &TaskName) -> Result<TaskKind, Refusal> {
-        self.known_task(task)?;
-        let kind = self.registry.resolve(task, &self.prefixes).filter(|kind| kind.stateful);
-        kind.ok_or_else(|| Refusal::new(RefusalKind::Conflict, format!("{task} is a task without state")))
-    }
-}
 
 /// The state in the newest whole record. Blocks.
 pub(super) fn show(state_dir: &Path, task: &TaskName) -> Result<StateReport, Refusal> {

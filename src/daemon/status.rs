@@ -3,7 +3,7 @@
 //! The daemon hands out what it knows in memory; queues are looked at on a thread that may block, so that ten thousand
 //! of them do not hold up what happens meanwhile.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -17,7 +17,7 @@ use crate::message::Stamp;
 use crate::name::{QueueName, TaskName};
 use crate::process::{Failsafe, HostFiles};
 use crate::supervisor::{ProcessView, Standing, Views};
-use crate::task::Place;
+use crate::task::{Place, Placement};
 use crate::transit::{QueueStatus, Transit};
 
 /// A rate of a queue is over at least this long: below it, a handful of messages would look like a flood.
@@ -29,6 +29,7 @@ const SHORTEST: Duration = Duration::from_millis(500);
 pub(super) struct Rates(Mutex<HashMap<TaskName, (Instant, u64)>>);
 
 /// What the daemon knows in memory.
+#[derive(Clone)]
 pub(super) struct Known {
     daemon: DaemonStatus,
     tasks: Vec<TaskStatus>,
@@ -45,7 +46,7 @@ impl Daemon {
     pub(super) fn known(&self, one: Option<&TaskName>) -> Known {
         let views = self.supervisor.views();
         let mut waits = self.waits();
-        let failed: std::collections::BTreeSet<_> = self.node.failed().cloned().collect();
+        let failed: BTreeSet<_> = self.node.failed().cloned().collect();
         let chosen = self.placement.by_task.iter().filter(|(name, _)| one.is_none_or(|one| one == *name));
         let tasks = chosen.map(|(name, placed)| {
             let mut status = self.task_status(name, &placed.place, &views);
@@ -82,6 +83,7 @@ impl Daemon {
             cpu: self.watching.last.cores.get(MAIN).copied(),
             memory: used.map(|used| used.resident_bytes),
             files: used.and_then(|used| used.files),
+            applying_since: None,
         }
     }
 
@@ -115,31 +117,36 @@ impl Daemon {
             failsafe: None,
             workers: Vec::new(),
         };
-        match place {
-            Place::Daemon => {}
-            Place::Process(process) => {
-                let worker = worker(process, views.get(process), stopped);
-                status.place = PlaceReport::External;
-                status.process = Some(worker.name);
-                (status.pid, status.state, status.since) = (worker.pid, worker.state, worker.since);
-                status.restarts = worker.restarts;
-            }
-            Place::Pool { .. } => {
-                let names = workers(&self.placement, name);
-                let workers: Vec<_> = names.iter().map(|one| worker(one, views.get(one), stopped)).collect();
-                status.place = PlaceReport::Pool;
-                (status.process, status.pid, status.since) = (None, None, None);
-                status.state = state_of_pool(&workers, stopped);
-                status.restarts = workers.iter().map(|worker| worker.restarts).sum();
-                status.workers = workers;
-            }
-        }
+        stand(&mut status, name, &self.placement, views, stopped);
         let measured = self.measured(name, place);
         (status.cpu, status.memory, status.files) = (measured.cpu, measured.memory, measured.files);
         if self.watching.stopped.contains(name) {
             (status.state, status.pid, status.since) = (TaskState::Failsafe, None, None);
         }
         status
+    }
+}
+
+/// How the processes of a task stand, if it has any.
+fn stand(status: &mut TaskStatus, name: &TaskName, placement: &Placement, views: &Views, stopped: bool) {
+    match placement.by_task.get(name).map(|placed| &placed.place) {
+        Some(Place::Daemon) | None => {}
+        Some(Place::Process(process)) => {
+            let worker = worker(process, views.get(process), stopped);
+            status.place = PlaceReport::External;
+            status.process = Some(worker.name);
+            (status.pid, status.state, status.since) = (worker.pid, worker.state, worker.since);
+            status.restarts = worker.restarts;
+        }
+        Some(Place::Pool { .. }) => {
+            let names = workers(placement, name);
+            let workers: Vec<_> = names.iter().map(|one| worker(one, views.get(one), stopped)).collect();
+            status.place = PlaceReport::Pool;
+            (status.process, status.pid, status.since) = (None, None, None);
+            status.state = state_of_pool(&workers, stopped);
+            status.restarts = workers.iter().map(|worker| worker.restarts).sum();
+            status.workers = workers;
+        }
     }
 }
 
@@ -175,6 +182,28 @@ fn worker(name: &TaskName, view: Option<&ProcessView>, stopped: bool) -> WorkerS
 }
 
 impl Known {
+    /// While a config is being applied, since then.
+    pub(super) fn while_applying(mut self, since: SystemTime) -> Self {
+        self.daemon.applying_since = Some(utc(since));
+        self
+    }
+
+    /// Of all tasks, or of `one`, with their processes as they stand now.
+    pub(super) fn of_now(
+        mut self,
+        one: Option<&TaskName>,
+        placement: &Placement,
+        views: &Views,
+        stopped: &BTreeSet<TaskName>,
+    ) -> Self {
+        self.tasks.retain(|status| one.is_none_or(|one| one.as_str() == status.name));
+        for status in &mut self.tasks {
+            let Ok(name) = TaskName::new(&status.name) else { continue };
+            stand(status, &name, placement, views, stopped.contains(&name));
+        }
+        self
+    }
+
     /// Looks at the queues and the failsafe files. Blocks for some microseconds a task.
     pub(super) fn look(mut self) -> Status {
         let now = Instant::now();
@@ -254,7 +283,7 @@ pub(super) fn utc(time: SystemTime) -> String {
 
 impl Daemon {
     /// Notes since when tasks run in this process, and which have moved.
-    pub(super) fn note_places(&mut self, new: &crate::task::Placement) {
+    pub(super) fn note_places(&mut self, new: &Placement) {
         use crate::supervisor::What;
         let changes: BTreeMap<_, _> = self.placement.changes(new).moved;
         let is_daemon =

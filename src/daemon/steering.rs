@@ -6,32 +6,26 @@
 use std::collections::BTreeSet;
 
 use super::owed::Change;
+use super::reading::processes_of;
 use super::reload::Daemon;
-use super::reports::{Done, FailsafeReport};
+use super::reports::Done;
 use super::requests::{Refusal, RefusalKind};
-use super::status::utc;
-use crate::config::{FrameworkKey, did_you_mean};
+use crate::config::FrameworkKey;
 use crate::name::TaskName;
-use crate::process::{Failsafe, HostFiles};
+use crate::process::HostFiles;
 use crate::supervisor::{Standing, What};
 use crate::task::{Place, pool_of};
 use crate::value::{Map, Value};
 
 impl Daemon {
-    /// Refuses a task that there is none of.
-    pub(super) fn known_task(&self, task: &TaskName) -> Result<&Place, Refusal> {
-        let found = self.placement.by_task.get(task).map(|placed| &placed.place);
-        found.ok_or_else(|| {
-            let names = self.placement.by_task.keys().map(TaskName::as_str);
-            let advice = did_you_mean(task.as_str(), names).map(|name| format!("; did you mean {name}?"));
-            let advice = advice.unwrap_or_default();
-            Refusal::new(RefusalKind::NotFound, format!("there is no task {task}{advice}"))
-        })
+    /// Where a task is; one that there is none of is refused.
+    fn place_of(&self, task: &TaskName) -> Result<Place, Refusal> {
+        self.reading().known_task(task).cloned()
     }
 
     /// Ends a task until it is started.
     pub(super) async fn stop_task(&mut self, task: &TaskName) -> Result<Done, Refusal> {
-        self.known_task(task)?;
+        self.place_of(task)?;
         if self.stopped.contains(task) {
             return Ok(done(format!("{task} is stopped already")));
         }
@@ -42,7 +36,7 @@ impl Daemon {
 
     /// Lets a task run that is stopped, or has ended by its policy.
     pub(super) async fn start_task(&mut self, task: &TaskName) -> Result<Done, Refusal> {
-        let place = self.known_task(task)?.clone();
+        let place = self.place_of(task)?;
         if self.stopped.contains(task) {
             self.resume(task).await?;
         } else if self.has_ended(task, &place) {
@@ -58,7 +52,7 @@ impl Daemon {
 
     /// Ends a task and lets it run again.
     pub(super) async fn restart_task(&mut self, task: &TaskName) -> Result<Done, Refusal> {
-        self.known_task(task)?;
+        self.place_of(task)?;
         self.refuse_failsafe(task)?;
         if !self.stopped.contains(task) {
             self.halt(task).await?;
@@ -72,7 +66,7 @@ impl Daemon {
     fn refuse_failsafe(&self, task: &TaskName) -> Result<(), Refusal> {
         let mut stopped = self.supervisor.parked();
         stopped.extend(self.watching.stopped.iter().cloned());
-        let places = self.processes_of(task).into_iter().chain([task.clone()]);
+        let places = processes_of(&self.placement, task).into_iter().chain([task.clone()]);
         let Some(process) = places.into_iter().find(|process| stopped.contains(process)) else {
             return Ok(());
         };
@@ -86,16 +80,7 @@ impl Daemon {
         match place {
             Place::Daemon => self.node.failed().any(|failed| failed == task),
             Place::Process(process) => ended(process),
-            Place::Pool { .. } => self.processes_of(task).iter().any(ended),
-        }
-    }
-
-    /// The external processes that run a task.
-    pub(super) fn processes_of(&self, task: &TaskName) -> Vec<TaskName> {
-        match self.placement.by_task.get(task).map(|placed| &placed.place) {
-            Some(Place::Process(process)) => vec![process.clone()],
-            Some(Place::Pool { .. }) => super::places::workers(&self.placement, task),
-            Some(Place::Daemon) | None => Vec::new(),
+            Place::Pool { .. } => processes_of(&self.placement, task).iter().any(ended),
         }
     }
 
@@ -131,7 +116,7 @@ impl Daemon {
     /// Moves a task by a config of its own, which holds until the file's entry of it changes.
     pub(super) async fn migrate(&mut self, task: &TaskName, external: bool) -> Result<Done, Refusal> {
         let word = if external { "external" } else { "internal" };
-        match (self.known_task(task)?, external) {
+        match (self.place_of(task)?, external) {
             (Place::Pool { .. }, _) => {
                 let text = format!("{task} is a pool, whose workers are processes of their own");
                 return Err(Refusal::new(RefusalKind::Conflict, text));
@@ -154,41 +139,9 @@ impl Daemon {
         Ok(done(format!("{task} is {word} now, until the config file says something else of it")))
     }
 
-    /// Everything that is in failsafe.
-    pub(super) fn failsafes(&self) -> Result<Vec<FailsafeReport>, Refusal> {
-        let entries = std::fs::read_dir(&self.state_dir).map_err(|error| failed(&self.state_dir, &error))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let names = names.filter_map(|file| TaskName::new(file.strip_suffix(".failsafe")?).ok());
-        let mut names: Vec<_> = names.collect();
-        names.sort();
-        Ok(names.iter().map(|name| self.failsafe_report(name)).collect())
-    }
-
-    fn failsafe_report(&self, name: &TaskName) -> FailsafeReport {
-        let path = HostFiles::new(&self.state_dir, name).failsafe();
-        let (name, file) = (name.to_string(), path.display().to_string());
-        match Failsafe::read(&path) {
-            Ok(Some(Failsafe { reason, parked, ends, log, .. })) => {
-                FailsafeReport { name, reason, parked, ends, log, file }
-            }
-            Ok(None) => FailsafeReport {
-                name,
-                reason: "it has just been cleared".to_owned(),
-                parked: utc(std::time::SystemTime::now()),
-                ends: Vec::new(),
-                log: Vec::new(),
-                file,
-            },
-            Err(error) => {
-                let (parked, ends, log) = (String::new(), Vec::new(), Vec::new());
-                FailsafeReport { name, reason: error.to_string(), parked, ends, log, file }
-            }
-        }
-    }
-
     /// Lets a process run again that is in failsafe: a process's name, or a task's.
     pub(super) fn clear(&mut self, name: &TaskName) -> Result<Done, Refusal> {
-        let mut names = self.processes_of(name);
+        let mut names = processes_of(&self.placement, name);
         names.push(name.clone());
         names.dedup();
         let mut cleared = Vec::new();

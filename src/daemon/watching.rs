@@ -21,6 +21,11 @@ use crate::name::{QueueName, TaskName};
 use crate::process::{Evidence, Failsafe, HostFiles};
 use crate::supervisor::ProcessView;
 use crate::task::{Place, Placement};
+use crate::value::Map;
+
+/// So much of entries is kept as evidence, for each process: what a person reads.
+const ENTRIES: usize = 16;
+const ENTRY_CHARACTERS: usize = 4000;
 
 /// What a task used when that was measured last, with all that it has started.
 #[derive(Debug, Clone, Copy, Default)]
@@ -129,7 +134,7 @@ impl Daemon {
         let evidence = Evidence {
             reason: trip.summary.clone(),
             readings: readings(trip),
-            config: self.entries_of(name),
+            config: entries_of(name, &self.effective(), &self.placement),
             ended: String::new(),
         };
         match (subject, stop_of(&self.placement, name)) {
@@ -208,19 +213,19 @@ impl Daemon {
     pub(super) fn has_failsafe(&self, name: &TaskName) -> bool {
         HostFiles::new(&self.state_dir, name).failsafe().exists()
     }
+}
 
-    /// What the config says of the tasks of a process, each a line of JSON; secrets stand in it as references.
-    fn entries_of(&self, process: &TaskName) -> String {
-        let (effective, mut names) = (self.effective(), self.placement.tasks_of(process));
-        if names.is_empty() {
-            names.insert(process.clone());
-        }
-        let text = |task: &TaskName| {
-            let entry = serde_json::to_string(&effective.get(task.as_str())?).ok()?;
-            Some(format!("{task}: {entry}"))
-        };
-        names.iter().filter_map(text).collect::<Vec<_>>().join("\n")
+/// What the config says of the tasks of a process, each a line of JSON; secrets stand in it as references.
+pub(super) fn entries_of(process: &TaskName, effective: &Map, placement: &Placement) -> String {
+    let mut names = placement.tasks_of(process);
+    if names.is_empty() {
+        names.insert(process.clone());
     }
+    let text = |task: &TaskName| {
+        let entry = serde_json::to_string(&effective.get(task.as_str())?).ok()?;
+        Some(format!("{task}: {entry}").chars().take(ENTRY_CHARACTERS).collect())
+    };
+    names.iter().filter_map(text).take(ENTRIES).collect::<Vec<String>>().join("\n")
 }
 
 /// What is done to stop something.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::counting::Counting;
-use super::log;
+use super::log::Log;
 use super::tasks::Tasks;
 use crate::channel::QueueLine;
 use crate::daemon::{DaemonError, Lines, read_running_conf};
@@ -22,6 +22,7 @@ const COUNTS: Duration = Duration::from_secs(1);
 /// Where events come from, and what obeys them.
 pub(super) struct Host {
     pub(super) process: TaskName,
+    pub(super) log: Log,
     pub(super) state_dir: PathBuf,
     pub(super) tasks: Tasks,
     pub(super) link: HostLink,
@@ -134,7 +135,7 @@ impl Host {
 
     fn reopen_log(&self) {
         self.tasks.reopen_channels();
-        if let Err(error) = log::reopen(&self.state_dir, &self.process) {
+        if let Err(error) = self.log.reopen() {
             tracing::error!("{}: its log goes on in the old file: {error}", self.process);
         }
     }

@@ -1,21 +1,122 @@
 //! The log file of a host: its standard output and standard error.
+//!
+//! The host writes to the file itself, so that nothing can break or block in between, until its tasks are to have a
+//! secret. From then on it prints into a pipe, and a redactor, which outlives the host, writes to the file what comes
+//! out. The host keeps that end of the pipe, too: a redactor that is killed is replaced, and what it had not read is
+//! still there.
 
 use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use nix::unistd::{dup2_stderr, dup2_stdout};
+use nix::fcntl::OFlag;
+use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 
 use crate::name::TaskName;
 use crate::process::{FileError, HostFiles};
+use crate::secret::{Redactor, tell_first};
 
-/// Opens the log's name anew and goes on there: somebody has renamed the file.
-pub(super) fn reopen(state_dir: &Path, process: &TaskName) -> Result<(), FileError> {
-    let path = HostFiles::new(state_dir, process).log();
-    let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).open(&path).map_err(FileError::of(&path, "open"))?;
-    let refused = |error: nix::Error| FileError::new(&path, "write to", io::Error::from(error));
-    dup2_stdout(&file).map_err(refused)?;
-    dup2_stderr(&file).map_err(refused)
+/// How long until another redactor is tried where none can be had: the machine is short of something.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// The log of this process.
+#[derive(Clone)]
+pub(super) struct Log {
+    path: PathBuf,
+    /// What runs a redactor.
+    program: PathBuf,
+    guard: Arc<Mutex<Option<Guard>>>,
+}
+
+/// What redacts it.
+struct Guard {
+    /// Where it reads.
+    pipe: OwnedFd,
+    /// None while there is none.
+    redactor: Option<Redactor>,
+}
+
+impl Log {
+    /// The log of this process: from now on no secret that it reads comes there.
+    pub(super) fn guarded(state_dir: &Path, process: &TaskName, program: PathBuf) -> Self {
+        let log = Self { path: HostFiles::new(state_dir, process).log(), program, guard: Arc::default() };
+        let guarded = log.clone();
+        tell_first(move |secret| guarded.keep_out(secret));
+        log
+    }
+
+    /// Opens the log's name anew and goes on there: somebody has renamed the file.
+    pub(super) fn reopen(&self) -> Result<(), FileError> {
+        if let Some(guard) = &mut *self.guard() {
+            let refused = FileError::of(&self.path, "open");
+            // One that is about to be started opens it anyway.
+            return guard.redactor.as_mut().map_or(Ok(()), Redactor::reopen).map_err(refused);
+        }
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).mode(0o600).open(&self.path);
+        let file = file.map_err(FileError::of(&self.path, "open"))?;
+        let refused = |error: nix::Error| FileError::new(&self.path, "write to", io::Error::from(error));
+        dup2_stdout(&file).map_err(refused)?;
+        dup2_stderr(&file).map_err(refused)
+    }
+
+    /// Has `secret` kept out of what is printed from now on.
+    fn keep_out(&self, secret: &str) -> io::Result<()> {
+        let mut guard = self.guard();
+        match &mut *guard {
+            Some(Guard { redactor: Some(redactor), .. }) => redactor.keep(secret),
+            Some(_) => Err(io::Error::other("what redacts the log is being started")),
+            None => {
+                *guard = Some(self.begin()?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The first redactor, which knows the secrets that have been read.
+    fn begin(&self) -> io::Result<Guard> {
+        let (pipe, printed) = pipe2(OFlag::O_CLOEXEC)?;
+        let (redactor, child) = Redactor::start(&self.program, &pipe, &self.path)?;
+        let log = self.clone();
+        // It waits as long as this process lives, and ends with it.
+        std::thread::Builder::new().name("redactor".to_owned()).spawn(move || log.replace_always(child))?;
+        dup2_stdout(&printed)?;
+        dup2_stderr(&printed)?;
+        Ok(Guard { pipe, redactor: Some(redactor) })
+    }
+
+    fn replace_always(&self, mut child: Child) {
+        loop {
+            // Without it, it has ended as well.
+            drop(child.wait());
+            child = self.replace();
+        }
+    }
+
+    /// Another redactor in the place of one that has ended.
+    fn replace(&self) -> Child {
+        loop {
+            let mut guard = self.guard();
+            if let Some(guard) = &mut *guard {
+                guard.redactor = None;
+                // Nobody can be told why there is none: it would go into the pipe.
+                if let Ok((redactor, child)) = Redactor::start(&self.program, &guard.pipe, &self.path) {
+                    guard.redactor = Some(redactor);
+                    return child;
+                }
+            }
+            drop(guard);
+            std::thread::sleep(TROUBLE);
+        }
+    }
+
+    /// A panic under this lock leaves a redactor less.
+    fn guard(&self) -> MutexGuard<'_, Option<Guard>> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

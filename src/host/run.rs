@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::counting::Counting;
 use super::events::{Host, Signals};
+use super::log::Log;
 use super::tasks::{Tasks, is_known};
 use crate::channel::ChannelHandle;
 use crate::config::MAIN;
@@ -42,6 +43,8 @@ pub struct HostOptions {
     pub lines: Option<Lines>,
     /// The channels of this process.
     pub channels: ChannelHandle,
+    /// The program that redacts the log of a host that has secrets; this one, as a rule.
+    pub redactor: PathBuf,
 }
 
 /// Runs a host with these tasks until it is told to end. Returns when everything is saved.
@@ -54,7 +57,7 @@ pub fn run(options: HostOptions, registry: Registry) -> Result<(), DaemonError> 
 
 async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonError> {
     let signals = Signals::new()?;
-    let HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels } = options;
+    let HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels, redactor } = options;
     let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
     let nonce = std::env::var(NONCE_VARIABLE).ok();
     let running = read_running_conf(&state_dir)?.unwrap_or_default();
@@ -69,6 +72,8 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     failpoint!("host.locked");
     let transit = Transit::open(&transit_dir.map_or_else(transit::default_root, Ok)?)?;
     let node = start_node(&process, &state_dir, transit).await?;
+    // Before a task reads one.
+    let log = Log::guarded(&state_dir, &process, redactor);
     let mut tasks = Tasks::new(process.clone(), prefixes, registry, node, channels);
     tasks.apply(&running).await;
     failpoint!("host.applied");
@@ -82,7 +87,7 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     let (link, requests) = HostLink::start(&state_dir, &process, hello)?;
     failpoint!("host.linked");
     let counting = Counting::default();
-    let mut host = Host { process, state_dir, tasks, link, requests, lines, set_level, signals, counting };
+    let mut host = Host { process, log, state_dir, tasks, link, requests, lines, set_level, signals, counting };
     host.run().await;
     if host.tasks.stop(PATIENCE).await { Ok(()) } else { Err(DaemonError::Disorderly) }
 }

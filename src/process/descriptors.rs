@@ -8,7 +8,7 @@ const FIRST: RawFd = 3;
 
 /// Closes every descriptor from 3 on, but those of `keep`. Only for a process that will use none of the others, by
 /// whatever owner, again: one that has just begun, or was forked and never returns.
-pub(super) fn close_others(keep: &[RawFd]) {
+pub(crate) fn close_others(keep: &[RawFd]) {
     let mut keep: Vec<RawFd> = keep.iter().copied().filter(|descriptor| *descriptor >= FIRST).collect();
     keep.sort_unstable();
     let mut first = FIRST;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FileError, RecordError, RecordFault, replace_file};
 use crate::name::TaskName;
+use crate::secret::redacted_bytes;
 
 /// The version of the form; a change of it takes a new number.
 const FORMAT: u32 = 1;
@@ -127,6 +128,8 @@ fn last_lines(path: &Path) -> io::Result<Vec<String>> {
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(LOG_BYTES).read_to_end(&mut bytes)?;
+    // A process of an older program may have printed secrets; a keeper knows none.
+    let bytes = redacted_bytes(&bytes);
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(LOG_LINES)..];

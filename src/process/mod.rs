@@ -37,6 +37,7 @@ mod title;
 
 pub use argument::{Argument, ArgumentError};
 pub use caps::{CapLacking, Caps, group_number, user_number};
+pub(crate) use descriptors::close_others;
 pub use ending::{Ended, GRACE, end_below, end_host, end_marked};
 pub use failsafe::{Evidence, Failsafe};
 pub use file_error::FileError;

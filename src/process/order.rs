@@ -30,6 +30,9 @@ pub struct KeeperOrder {
     /// What the host may have at most.
     #[serde(default, skip_serializing_if = "Caps::is_none")]
     pub caps: Caps,
+    /// What the config says of its tasks: a line of `TASK: JSON` each.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub entries: String,
 }
 
 impl KeeperOrder {
@@ -43,6 +46,7 @@ impl KeeperOrder {
             restart: self.restart,
             program: self.program_text.clone(),
             caps: self.caps.clone(),
+            entries: self.entries.clone(),
         }
     }
 

@@ -23,6 +23,9 @@ pub struct Intent {
     /// What the host may have at most. A reader that does not know them starts it without.
     #[serde(default, skip_serializing_if = "Caps::is_none")]
     pub caps: Caps,
+    /// What the config says of its tasks, for whoever reads why it is parked: a line of `TASK: JSON` each.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub entries: String,
 }
 
 /// `NAME.process`: which processes the running keeper and its host are. It is written before the host's program
@@ -298,6 +301,7 @@ mod tests {
                 restart: Policy::default(),
                 program: "v".to_owned(),
                 caps: Caps::default(),
+                entries: String::new(),
             },
             "(name:\"T\",arguments:[\"multimodule\",\"-m\"],directory:\"/\",restart:(when:always,\
              backoff:(first_ms:100,max_ms:30000),budget:(max:3,within_ms:60000)),program:\"v\")",

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// What stands for a secret.
 const STARS: &str = "***";
@@ -33,25 +33,39 @@ static IS_ANY: AtomicBool = AtomicBool::new(false);
 /// `text` with `***` for every secret that this process has read, if it has at least four characters.
 #[must_use]
 pub fn redacted(text: &str) -> Cow<'_, str> {
-    if !IS_ANY.load(Ordering::Acquire) {
+    if !is_any() {
         return Cow::Borrowed(text);
     }
-    // A panic under this lock leaves at worst a text less.
-    KNOWN.read().unwrap_or_else(PoisonError::into_inner).redacted(text)
+    known().redacted(text)
 }
 
 /// The same for bytes, most of which are text.
 #[must_use]
 pub fn redacted_bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if !IS_ANY.load(Ordering::Acquire) {
+    if !is_any() {
         return Cow::Borrowed(bytes);
     }
-    let mut shown = Vec::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        shown.extend_from_slice(redacted(chunk.valid()).as_bytes());
-        shown.extend_from_slice(chunk.invalid());
+    let found = known().found(bytes);
+    if found.is_empty() { Cow::Borrowed(bytes) } else { Cow::Owned(covered(bytes, &found)) }
+}
+
+/// How much of `bytes` may be said now, redacted; and how many bytes of it that is. What is left may be the beginning
+/// of a secret whose rest is still to come.
+pub(super) fn redacted_beginning(bytes: &[u8]) -> (Vec<u8>, usize) {
+    if !is_any() {
+        return (bytes.to_vec(), bytes.len());
     }
-    Cow::Owned(shown)
+    let known = known();
+    let found = known.found(bytes);
+    let mut end = known.open_end(bytes);
+    // From the last one back: where a secret would be cut, it waits as a whole.
+    for range in found.iter().rev() {
+        if range.start < end && end < range.end {
+            end = range.start;
+        }
+    }
+    let whole: Vec<_> = found.into_iter().filter(|range| range.end <= end).collect();
+    (covered(&bytes[..end], &whole), end)
 }
 
 /// Keeps a secret in mind; false when there are too many, and nothing was kept.
@@ -60,6 +74,20 @@ pub(super) fn keep(secret: &str) -> bool {
     let kept = KNOWN.write().unwrap_or_else(PoisonError::into_inner).keep(secret);
     IS_ANY.store(true, Ordering::Release);
     kept
+}
+
+/// All texts that are looked for.
+pub(super) fn texts() -> Vec<String> {
+    known().0.clone()
+}
+
+fn is_any() -> bool {
+    IS_ANY.load(Ordering::Acquire)
+}
+
+fn known() -> RwLockReadGuard<'static, Known> {
+    // A panic under this lock leaves at worst a text less.
+    KNOWN.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Known {
@@ -74,26 +102,56 @@ impl Known {
     }
 
     fn redacted<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut found: Vec<Range<usize>> = Vec::new();
-        for secret in &self.0 {
-            found.extend(text.match_indices(secret).map(|(at, _)| at..at + secret.len()));
-        }
+        let mut found = Vec::new();
+        self.find(text, 0, &mut found);
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
         found.sort_unstable_by_key(|range| range.start);
-        let (mut shown, mut at) = (String::with_capacity(text.len()), 0);
-        for range in found {
-            // One that overlaps with the one before is covered by the same stars.
-            if range.start >= at {
-                shown.push_str(&text[at..range.start]);
-                shown.push_str(STARS);
-            }
-            at = at.max(range.end);
-        }
-        shown.push_str(&text[at..]);
-        Cow::Owned(shown)
+        Cow::Owned(String::from_utf8(covered(text.as_bytes(), &found)).expect("whole characters are covered"))
     }
+
+    /// Where secrets stand, by their beginnings.
+    fn found(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        let (mut found, mut at) = (Vec::new(), 0);
+        for chunk in bytes.utf8_chunks() {
+            self.find(chunk.valid(), at, &mut found);
+            at += chunk.valid().len() + chunk.invalid().len();
+        }
+        found.sort_unstable_by_key(|range| range.start);
+        found
+    }
+
+    fn find(&self, text: &str, at: usize, found: &mut Vec<Range<usize>>) {
+        for secret in &self.0 {
+            found.extend(text.match_indices(secret).map(|(start, _)| at + start..at + start + secret.len()));
+        }
+    }
+
+    /// Where at the end of `bytes` the longest beginning of a secret begins; its end, where there is none.
+    fn open_end(&self, bytes: &[u8]) -> usize {
+        let open = |secret: &String| {
+            let secret = secret.as_bytes();
+            let from = bytes.len().saturating_sub(secret.len() - 1);
+            (from..bytes.len()).find(|start| secret.starts_with(&bytes[*start..]))
+        };
+        self.0.iter().filter_map(open).min().unwrap_or(bytes.len())
+    }
+}
+
+/// `bytes` with stars for what was `found`, sorted.
+fn covered(bytes: &[u8], found: &[Range<usize>]) -> Vec<u8> {
+    let (mut shown, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    for range in found {
+        // One that overlaps with the one before is covered by the same stars.
+        if range.start >= at {
+            shown.extend_from_slice(&bytes[at..range.start]);
+            shown.extend_from_slice(STARS.as_bytes());
+        }
+        at = at.max(range.end);
+    }
+    shown.extend_from_slice(&bytes[at..]);
+    shown
 }
 
 /// A secret as it may appear: as it is, as Rust and JSON quote it, and each line of it.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::known::{self, MAX_TEXTS};
 use crate::config::SecretReference;
@@ -55,6 +56,20 @@ pub enum SecretError {
     /// More secrets than can be kept out of the log.
     #[error("this process knows too many secrets: {MAX_TEXTS} texts are kept out of what it says, and no more")]
     TooMany,
+    /// What the process prints cannot be kept clean of it.
+    #[error("what is printed cannot be kept clean of it: {0}")]
+    Unguarded(io::Error),
+}
+
+/// Who is told each secret before anybody else is, for what this process prints.
+type First = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+static FIRST: OnceLock<First> = OnceLock::new();
+
+/// From now on each secret that is read is told first here; one that `first` does not take is known to nobody. Once in
+/// a process.
+pub fn tell_first(first: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static) {
+    FIRST.get_or_init(|| Box::new(first));
 }
 
 /// Reads a secret, and keeps it out of what this process says from now on.
@@ -74,7 +89,7 @@ pub(super) fn read(reference: &SecretReference) -> Result<String, SecretError> {
         0 => Err(SecretError::Empty),
         length if length > MAX_SECRET_BYTES => Err(SecretError::TooLong),
         _ if !known::keep(&secret) => Err(SecretError::TooMany),
-        _ => Ok(secret),
+        _ => FIRST.get().map_or(Ok(()), |first| first(&secret)).map_err(SecretError::Unguarded).map(|()| secret),
     }
 }
 

@@ -136,6 +136,9 @@ impl Watcher {
                 "it is ended, and will be started again, for why it should not cannot be kept: {error}"
             ));
         }
+        if let Some(host) = self.sight.record().map(|record| record.host).filter(|_| self.sight.is_alive()) {
+            self.tell_unseen_end(Some(host), "killed, with all that it had started");
+        }
         self.phase = life::ending(Instant::now());
         self.kill();
     }
@@ -177,15 +180,16 @@ impl Watcher {
         }
     }
 
-    /// Leaves the changed policy and caps for the keeper, which looks before it starts its host again; the one that
-    /// runs gets the caps now.
+    /// Leaves the changed policy, caps and entries for the keeper, which looks before it starts its host again; the one
+    /// that runs gets the caps now.
     pub(super) fn tell_keeper(&mut self) {
         let (Some(spec), path) = (self.wish.spec().cloned(), self.files().intent()) else { return };
         // Without one there is no keeper yet; it gets its policy with its order.
         let Ok(Some(before)) = read_record::<Intent>(&path) else { return };
         let caps = self.bounded(&spec.caps);
-        if (before.restart, &before.caps) != (spec.restart, &caps) {
-            let intent = Intent { restart: spec.restart, caps, ..before.clone() };
+        if (before.restart, &before.caps, &before.entries) != (spec.restart, &caps, &spec.entries) {
+            let Spec { restart, entries, .. } = spec;
+            let intent = Intent { restart, caps, entries, ..before.clone() };
             if let Err(error) = write_record(&path, &intent) {
                 return self.error(&format!("its keeper goes on by the old policy and caps: {error}"));
             }

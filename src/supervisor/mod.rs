@@ -38,5 +38,5 @@ mod watcher;
 pub use history::{EVENTS, Event, History, What};
 pub use launch::{HostArguments, Launch, Program};
 pub use processes::Supervisor;
-pub use view::{ProcessView, Standing, Views};
+pub use view::{ProcessView, Standing, Standings, Views};
 pub use watcher::Spec;

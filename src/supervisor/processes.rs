@@ -13,7 +13,7 @@ use super::history::History;
 use super::launch::Launch;
 use super::rolling::{Order, Rolling};
 use super::shared::Shared;
-use super::view::Views;
+use super::view::{Standings, Views};
 use super::watcher::{Request, Spec, Watcher, Wish};
 use crate::name::TaskName;
 use crate::process::{Evidence, processes_on_record};
@@ -70,8 +70,8 @@ impl Supervisor {
         self.watchers.insert(process, Watched { wish, requests });
     }
 
-    /// Makes the processes that run be those that are wanted, from now on.
-    pub async fn want(&mut self, wanted: &BTreeMap<TaskName, Spec>) {
+    /// Makes the processes that run be those that are wanted, from now on; others end, asked by `by`.
+    pub async fn want(&mut self, wanted: &BTreeMap<TaskName, Spec>, by: &str) {
         self.watchers.retain(|_, watched| !watched.requests.is_closed());
         for process in wanted.keys() {
             if !self.watchers.contains_key(process) {
@@ -79,7 +79,15 @@ impl Supervisor {
             }
         }
         for (process, watched) in &self.watchers {
-            watched.wish.send_replace(wanted.get(process).cloned().map_or(Wish::Ended, Wish::Runs));
+            watched.wish.send_if_modified(|wish| {
+                *wish = match (wanted.get(process).cloned(), &*wish) {
+                    (Some(spec), _) => Wish::Runs(spec),
+                    // Who asked first is the one.
+                    (None, Wish::Ended(_)) => return false,
+                    (None, _) => Wish::Ended(by.to_owned()),
+                };
+                true
+            });
         }
         self.let_go(wanted).await;
     }
@@ -159,6 +167,12 @@ impl Supervisor {
         self.shared.take_counts()
     }
 
+    /// How the processes stand and what happened to them, to be asked without this.
+    #[must_use]
+    pub fn standings(&self) -> Standings {
+        Standings(self.shared.clone())
+    }
+
     /// What happened to the processes, and what others note there.
     #[must_use]
     pub fn history(&self) -> &History {
@@ -186,7 +200,7 @@ impl Supervisor {
     /// Ends all processes and everything below them; false if something was left after 10 s.
     pub async fn end_all(&mut self) -> bool {
         let until = Instant::now() + ENDED;
-        self.want(&BTreeMap::new()).await;
+        self.want(&BTreeMap::new(), "the end of all").await;
         let gone = self.ask_all(until, Request::WhenGone).await;
         let ended = all(gone, until).await;
         if !ended {
@@ -267,18 +281,19 @@ mod tests {
         let (requests, _never_read) = mpsc::channel(1);
         let (wish, wishes) = watch::channel(Wish::Unknown);
         supervisor.watchers.insert(name("Stuck"), Watched { wish, requests });
-        let spec = Spec { restart: crate::restart::Policy::default(), caps: crate::process::Caps::default() };
+        let (restart, caps) = (crate::restart::Policy::default(), crate::process::Caps::default());
+        let spec = Spec { restart, caps, entries: String::new() };
         for generation in 1..=3 {
             let begin = Instant::now();
             supervisor.configure(generation, Some(CONFIGURED)).await;
             supervisor.set_level(0).await;
-            supervisor.want(&BTreeMap::from([(name("Stuck"), spec.clone())])).await;
-            supervisor.want(&BTreeMap::new()).await;
+            supervisor.want(&BTreeMap::from([(name("Stuck"), spec.clone())]), "a test").await;
+            supervisor.want(&BTreeMap::new(), "a test").await;
             assert!(begin.elapsed() <= 3 * CONFIGURED, "{:?}", begin.elapsed());
         }
         assert!(supervisor.watchers.contains_key(&name("Stuck")));
         // What is wanted reaches it all the same, once it looks.
-        assert_eq!(*wishes.borrow(), Wish::Ended);
+        assert_eq!(*wishes.borrow(), Wish::Ended("a test".to_owned()));
     }
 
     #[tokio::test]
@@ -289,7 +304,7 @@ mod tests {
             let process = name(&format!("Task{number}"));
             supervisor.watch(process.clone());
             while supervisor.watchers.contains_key(&process) {
-                supervisor.want(&BTreeMap::new()).await;
+                supervisor.want(&BTreeMap::new(), "a test").await;
             }
         }
         supervisor.watch(name("Last"));

@@ -124,6 +124,7 @@ impl Watcher {
         let ours = &self.shared.launch.program_text;
         tracing::info!(task = self.name.as_str(), "{}: it is ended, to be started with {ours}", self.name);
         let (before, earlier_end) = (self.sight.record().map(|record| record.host), self.last_end());
+        self.told.asked_by = Some("a renewal".to_owned());
         self.age.renewal = Some(Renewal { before, earlier_end, done });
         self.phase = life::ending(Instant::now());
         self.end();

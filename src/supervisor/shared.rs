@@ -181,6 +181,7 @@ impl Shared {
             program_text: self.launch.program_text.clone(),
             restart: spec.restart,
             caps: spec.caps,
+            entries: spec.entries,
             name,
         })
     }

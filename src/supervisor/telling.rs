@@ -13,6 +13,8 @@ pub(super) struct Told {
     host: Option<ProcessRef>,
     /// The host whose end is written.
     ended: Option<ProcessRef>,
+    /// By whom its end was asked for, until it has come.
+    pub(super) asked_by: Option<String>,
 }
 
 impl Watcher {
@@ -45,7 +47,8 @@ impl Watcher {
         if let Some(end) = self.last_end().filter(|end| end.host == Some(host)) {
             self.told.ended = Some(host);
             self.unmade += u64::from(matches!(end.how, How::NotStarted(_)));
-            self.note(What::Ended, &how(&end));
+            let by = self.told.asked_by.take().filter(|_| end.asked);
+            self.shared.history.note(Some(&self.name), What::Ended, &how(&end), by.as_deref());
         }
     }
 

@@ -1,6 +1,10 @@
 //! What the daemon is told of one external process, without asking its watcher.
 
+use std::sync::Arc;
+
+use super::history::History;
 use super::life::Phase;
+use super::shared::Shared;
 use super::watcher::Watcher;
 use crate::name::TaskName;
 use crate::process::ProcessRef;
@@ -39,6 +43,24 @@ pub enum Standing {
     Ended,
     /// It is parked until a person clears it.
     Parked,
+}
+
+/// How the processes of a supervisor stand, for whoever asks while that is busy. Clones are the same.
+#[derive(Clone)]
+pub struct Standings(pub(super) Arc<Shared>);
+
+impl Standings {
+    /// How the processes stand, as far as their watchers have looked.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        self.0.views()
+    }
+
+    /// What happened to the processes, and what others have noted there.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.0.history
+    }
 }
 
 impl Watcher {

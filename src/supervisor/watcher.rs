@@ -55,6 +55,8 @@ pub struct Spec {
     pub restart: Policy,
     /// What it may have at most.
     pub caps: Caps,
+    /// What the config says of its tasks, for people: a line of `TASK: JSON` each.
+    pub entries: String,
 }
 
 /// Who waits until the host runs by the config; dropped, it has its answer.
@@ -70,8 +72,8 @@ pub(super) enum Wish {
     Unknown,
     /// That it runs so.
     Runs(Spec),
-    /// That it does not run.
-    Ended,
+    /// That it does not run, and by whom that is wanted.
+    Ended(String),
 }
 
 impl Wish {
@@ -79,7 +81,7 @@ impl Wish {
     pub(super) fn spec(&self) -> Option<&Spec> {
         match self {
             Self::Runs(spec) => Some(spec),
-            Self::Unknown | Self::Ended => None,
+            Self::Unknown | Self::Ended(_) => None,
         }
     }
 }
@@ -279,7 +281,7 @@ impl Watcher {
         if self.shared.note_parked(&self.name, self.phase == Phase::Parked) {
             self.tell_parked();
         }
-        if self.phase == Phase::Gone && self.wish == Wish::Ended {
+        if self.phase == Phase::Gone && matches!(self.wish, Wish::Ended(_)) {
             self.gone();
         }
     }
@@ -293,9 +295,9 @@ impl Watcher {
 
     /// Whether nobody wants it, and there is nothing of it to be watched.
     fn is_nothing_left(&self) -> bool {
-        let gone = self.wish == Wish::Ended && self.phase == Phase::Gone;
+        let gone = matches!(self.wish, Wish::Ended(_)) && self.phase == Phase::Gone;
         let unseen = self.sight.is_blind() || self.sight.is_of_newer_program();
-        gone && !unseen && self.sight.record().is_none() && *self.wishes.borrow() == Wish::Ended
+        gone && !unseen && self.sight.record().is_none() && matches!(*self.wishes.borrow(), Wish::Ended(_))
     }
 
     /// Nothing of it is left, and nothing is wanted.
@@ -366,6 +368,9 @@ impl Watcher {
         self.wished.get_or_insert_with(Instant::now);
         self.wish = wish;
         if changed {
+            if let Wish::Ended(by) = &self.wish {
+                self.told.asked_by = Some(by.clone());
+            }
             if self.wish.spec().is_none() {
                 self.drop_renewal();
             }

@@ -67,6 +67,7 @@ fn order(system: &System, name: TaskName) -> Result<KeeperOrder> {
         restart: Policy::new(When::Never, Backoff { first_ms: 1, max_ms: 1 }, Budget { max: 1, within_ms: 1000 })?,
         program_text: program_text(),
         caps: Caps::default(),
+        entries: String::new(),
     })
 }
 

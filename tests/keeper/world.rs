@@ -66,6 +66,7 @@ impl World {
             restart,
             program_text: "a shell".to_owned(),
             caps: Caps::default(),
+            entries: String::new(),
         }
     }
 

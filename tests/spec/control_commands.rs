@@ -162,6 +162,11 @@ fn a_stopped_task_runs_nowhere_until_it_is_started_and_loses_nothing() {
     }
     let what = events(&world, "Counter");
     assert_eq!(what, ["started", "stopped", "ended", "started"], "{what:?}");
+    let report = json(&world, &["events", "Counter"]);
+    let (stopped, ended) = (&report["events"][1], &report["events"][2]);
+    assert!(stopped["by"].as_str().is_some_and(|by| by.starts_with("pid ")), "{report}");
+    assert_eq!(stopped["by"], ended["by"]);
+    assert_eq!(ended["how"], "exited with 0, as it was asked");
 }
 
 #[test]
@@ -194,6 +199,14 @@ fn a_failsafe_is_listed_with_its_evidence_and_cleared() {
     assert!(status["failsafe"].as_str().unwrap().contains("ends"), "{status}");
     let list = json(&world, &["failsafe"]);
     assert!(list[0]["name"] == "Counter" && list[0]["ends"].as_array().unwrap().len() > 1, "{list}");
+    let (log, entry) = (list[0]["log"].as_array().unwrap(), list[0]["config"][0].as_str().unwrap_or_default());
+    assert!(log.iter().any(|line| line.as_str().unwrap().starts_with("Counter: started")), "{list}");
+    assert!(entry.starts_with("Counter: {") && entry.contains("\"backoff\":\"1ms\""), "{list}");
+    let text = ask(&world, &["failsafe"]).stdout;
+    for part in ["  ended:\n    20", "  config then:\n    Counter: {", "  last lines:\n    ", "  to clear: multimodule"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     refuses(&world, &["start", "Counter"], 69, "multimodule failsafe clear Counter");
     does(&world, &["failsafe", "clear", "Counter"], "Counter is cleared");
     wait_for_status(&world, "Counter", |status| status["state"] == "running");

@@ -50,6 +50,16 @@ impl<'world> DaemonBuilder<'world> {
         self
     }
 
+    /// It may have so many descriptors.
+    pub(crate) fn with_descriptors(mut self, count: u32) -> Self {
+        let mut shell = self.world.command("/bin/sh");
+        shell.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]);
+        shell.arg(self.command.get_program()).args(self.command.get_args());
+        shell.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command = shell;
+        self
+    }
+
     pub(crate) fn start(mut self) -> Daemon {
         Daemon { child: Child::start(&mut self.command) }
     }

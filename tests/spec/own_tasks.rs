@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::future::pending;
 use std::path::Path;
 use std::process::Command;
@@ -77,7 +78,8 @@ fn this_program_can_be_a_daemon() {
     let tasks = registry();
     let ended = if let Some(process) = host_name() {
         let (prefixes, transit_dir) = (Vec::new(), None);
-        let options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels };
+        let redactor = env!("CARGO_BIN_EXE_multimodule").into();
+        let options = HostOptions { process, prefixes, state_dir, transit_dir, set_level, lines, channels, redactor };
         host::run(options, tasks)
     } else {
         let options = DaemonOptions {
@@ -236,6 +238,12 @@ fn obey(message: &Message) -> Result {
     if let Some(script) = text(message, "child") {
         let child = Command::new("/bin/sh").args(["-c", &script]).spawn()?;
         println!("has child {}.", child.id());
+    }
+    if is_set(message, "leak") {
+        while let Ok(file) = File::open("/dev/null") {
+            std::mem::forget(file);
+        }
+        println!("has no descriptor left.");
     }
     for number in 0..number(message, "print").unwrap_or(0) {
         println!("line {number} {}", "x".repeat(1000));

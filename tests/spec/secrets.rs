@@ -1,6 +1,7 @@
 //! Secrets: a task gets them, and nobody else sees them, also when it says them by mistake.
 
 use std::fs::{self, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,15 @@ impl Task for Teller {
             Some("panic") => panic!("it was <{}>", ctx.config.file),
             Some("print") => {
                 println!("Teller: prints <{}>", ctx.config.file);
+                let (begin, end) = ctx.config.file.split_at(7);
+                print!("Teller: in two pieces <{begin}");
+                io::stdout().flush()?;
+                println!("{end}>");
                 Ok(())
+            }
+            Some("abort") => {
+                println!("Teller: its last words are <{}>", ctx.config.file);
+                std::process::abort();
             }
             _ => {
                 ctx.alert(format!("told <{}>", ctx.config.file));
@@ -80,6 +89,19 @@ impl World {
         );
         let daemon = self.own_daemon(&config).env("SPEC_SECRET", IN_ENVIRONMENT);
         daemon.env("CREDENTIALS_DIRECTORY", self.path().join("home/credentials"))
+    }
+
+    /// The process through which the host of `task` prints.
+    fn redactor_of(&self, task: &str) -> Option<nix::unistd::Pid> {
+        let host = self.process(task).host.pid;
+        let threads = fs::read_dir(format!("/proc/{host}/task")).ok()?.flatten();
+        let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        let all = children.collect::<Vec<_>>().join(" ");
+        let mut pids = all.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
+        let is_redactor = |pid: &i32| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.starts_with(b"multimodule redactor"))
+        };
+        pids.find(is_redactor).map(nix::unistd::Pid::from_raw)
     }
 
     /// Nothing that was written, and no command line, holds a secret.
@@ -169,13 +191,58 @@ fn a_secret_that_others_may_read_holds_up_its_task_alone_until_somebody_does_as_
 }
 
 #[test]
-fn what_an_external_task_prints_past_its_log_is_shown_with_stars_by_the_daemon() {
+fn what_an_external_task_prints_past_its_channels_is_written_and_shown_with_stars() {
     let world = World::new();
     world.write_secrets(0o600);
     let daemon = world.teller("").start();
     daemon.wait_for("Teller: they are", SOON);
+    let follower = world.program(env!("CARGO_BIN_EXE_multimodule")).arg("log").arg("-f").arg("Teller").start();
     world.send("{do => 'print'}", "Teller");
-    daemon.wait_for("Teller: prints <***>", SOON);
+    for shown in [&daemon, &follower] {
+        shown.wait_for("Teller: prints <***>", SOON);
+        shown.wait_for("Teller: in two pieces <***>", SOON);
+    }
+    world.keeps_its_secrets(&daemon);
+    // Its log is renamed, as it grows or for logrotate.
+    let log = world.state().join("log/Teller.log");
+    fs::rename(&log, log.with_extension("old")).unwrap();
+    daemon.hang_up();
+    world.wait_for("its new log", || log.exists().then_some(()));
+    world.send("{do => 'print'}", "Teller");
+    world.wait_for("what it prints in its new log", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("pieces <***>")).then_some(())
+    });
+    world.keeps_its_secrets(&daemon);
+}
+
+#[test]
+fn the_last_words_of_a_task_that_is_parked_are_there_and_hold_no_secret() {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller("restart => { max => 1, within => '60s', backoff => '1ms' },").start();
+    daemon.wait_for("Teller: they are", SOON);
+    world.send("{do => 'abort'}", "Teller");
+    daemon.wait_for("parked: its process", SOON);
+    let failsafe = fs::read_to_string(world.state().join("Teller.failsafe")).expect("it is parked");
+    assert!(failsafe.contains("its last words are <***>"), "{failsafe}");
+    world.keeps_its_secrets(&daemon);
+}
+
+#[test]
+fn what_keeps_secrets_out_of_a_log_is_replaced_when_it_is_killed() {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller("").start();
+    daemon.wait_for("Teller: they are", SOON);
+    for _ in 0..3 {
+        let killed = world.wait_for("its redactor", || world.redactor_of("Teller"));
+        let begun = daemon.lines().len();
+        nix::sys::signal::kill(killed, nix::sys::signal::Signal::SIGKILL).expect("it lives");
+        world.send("{do => 'print'}", "Teller");
+        daemon.wait_for_after(begun, "Teller: prints <***>", SOON);
+        daemon.wait_for_after(begun, "Teller: in two pieces <***>", SOON);
+    }
+    world.keeps_its_secrets(&daemon);
 }
 
 #[test]

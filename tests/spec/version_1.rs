@@ -104,6 +104,7 @@ impl World {
             restart: Policy::default(),
             program_text: PROGRAM.to_owned(),
             caps: Caps::default(),
+            entries: String::new(),
         };
         let program = File::open(std::env::current_exe().expect("this program has a path")).expect("it is there");
         let mut spawner = Spawner::start(Path::new(env!("CARGO_BIN_EXE_multimodule"))).expect("a spawner");

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 
 use super::super::failsafe::utc;
-use super::super::{BootId, EndRecord, Failsafe, HostFiles, RecordError, Restarts, read_record, write_record};
+use super::super::{BootId, EndRecord, Failsafe, HostFiles, Intent, RecordError, Restarts, read_record, write_record};
 use crate::name::TaskName;
 use crate::restart::{Decision, End, Policy, UnaskedEnd, decide, keep_in_window};
 
@@ -54,7 +54,11 @@ impl Past {
     /// ends still count.
     pub(super) fn park(&mut self, files: &HostFiles, name: &TaskName, reason: String) -> Result<(), RecordError> {
         let (path, log) = (files.failsafe(), files.log());
-        Failsafe::new(name, reason, unix_ms(), self.lines(), &path, &log).write(&path)?;
+        let failsafe = Failsafe::new(name, reason, unix_ms(), self.lines(), &path, &log);
+        // Whoever parks it knows by this file what it was to do, whether a daemon runs or not.
+        let intent = read_record::<Intent>(&files.intent()).ok().flatten();
+        let config = intent.map(|intent| intent.entries).unwrap_or_default();
+        Failsafe { config, ..failsafe }.write(&path)?;
         self.restarts.ends.clear();
         Ok(())
     }

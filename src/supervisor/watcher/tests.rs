@@ -78,7 +78,7 @@ async fn a_start_that_ended_before_it_was_seen_is_judged_at_once_and_not_when_a_
     let mut watcher = watcher(place.path());
     let record = record(1);
     let restart = Policy::new(When::Never, Backoff::default(), Budget::default()).unwrap();
-    watcher.wish = Wish::Runs(Spec { restart, caps: crate::process::Caps::default() });
+    watcher.wish = Wish::Runs(Spec { restart, caps: crate::process::Caps::default(), entries: String::new() });
     watcher.phase = Phase::Starting { until: Instant::now() + Duration::from_secs(10) };
     watcher.made = Some(record.keeper);
     write(place.path(), &record);
