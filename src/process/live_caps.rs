@@ -56,14 +56,18 @@ struct Changes {
 
 impl Changes {
     fn between(old: &Caps, new: &Caps) -> Self {
-        let both = old.limits().into_iter().zip(new.limits());
+        // Who runs stays in the cgroup where it is, or in none, and is bounded as it is there.
+        let same_cgroup = old.cgroup == new.cgroup;
+        let by_cgroup = if same_cgroup { new.processes_by_cgroup } else { old.processes_by_cgroup };
+        let now = Caps { processes_by_cgroup: by_cgroup, ..new.clone() };
+        let both = old.limits().into_iter().zip(now.limits());
         let limits = both.filter(|(old, new)| old.1 != new.1).map(|(_, new)| new).collect();
-        let enters = new.cgroup.is_some() && (new.memory_bytes.is_some() || new.processes.is_some());
+        let whole = new.memory_bytes.is_some() || new.processes.is_some();
         let fixed = [
             (old.user != new.user, "user"),
             (old.group != new.group, "group"),
             (old.no_new_privileges != new.no_new_privileges, "no_new_privs"),
-            (enters && old.cgroup != new.cgroup, "memory and processes of the whole task"),
+            (whole && !same_cgroup, "memory and processes of the whole task"),
         ];
         let later = fixed.into_iter().filter(|(differs, _)| *differs).map(|(_, what)| what.to_owned()).collect();
         Self { limits, nice: (old.nice != new.nice).then_some(new.nice), later }
@@ -176,6 +180,18 @@ mod tests {
         assert_eq!((files(child.id()), niceness_of(child.id())), (100, Ok(9)));
         drop(child.stdin.take());
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_host_outside_of_its_new_cgroup_keeps_the_bound_that_it_has() {
+        let old = Caps { processes: Some(500), ..Caps::default() };
+        let cgroup = Some(crate::process::Argument::new("/cgroup.procs").unwrap());
+        let new = Caps { cgroup, processes_by_cgroup: true, ..old.clone() };
+        let changes = Changes::between(&old, &new);
+        assert!(changes.is_none());
+        assert_eq!(changes.later, ["memory and processes of the whole task"]);
+        let within = Changes::between(&new, &Caps { processes: Some(600), ..new.clone() });
+        assert!(within.is_none() && within.later.is_empty(), "its cgroup has the other bound");
     }
 
     #[test]

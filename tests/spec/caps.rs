@@ -135,5 +135,11 @@ fn changed_limits_hold_at_once_for_a_task_that_runs_and_for_what_it_has_started(
     } else {
         assert!(line.contains("files (") && line.contains("cpu_time ("), "{line}");
     }
+
+    daemon.terminate();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    let daemon = world.own_daemon(&config("files => 150, nice => 7, no_new_privs => 1")).start();
+    daemon.wait_for("Counter: its changed limits hold now", SOON);
+    assert_eq!(limit(record.host.pid, "Max open files"), "150 150", "changed while no daemon ran");
     assert_eq!(world.process("Counter"), record, "it was not started again");
 }
