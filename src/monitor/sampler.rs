@@ -65,12 +65,11 @@ impl Sampler {
         let daemon = self.sample_daemon(facts, at);
         let usages = self.sample_trees(facts, at);
         for (name, task) in facts.tasks.iter() {
-            self.subjects.task(name, task, at);
             let of_process = facts.trees.get(name).map_or(0, |tree| tree.unmade);
-            self.subjects.unmade(name, task.subject, task.counts.unmade + of_process, at);
+            self.subjects.task(name, task, of_process, at);
         }
         for (name, tree) in facts.trees.iter().filter(|(name, _)| !facts.tasks.contains_key(*name)) {
-            self.subjects.unmade(name, Subject::External, tree.unmade, at);
+            self.subjects.unmade(name, tree.unmade, at);
         }
         for (name, share) in &facts.queues {
             let of_task = || facts.tasks.get(name).map_or(Subject::Internal, |task| task.subject);
