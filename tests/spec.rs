@@ -22,6 +22,8 @@ mod control;
 mod control_commands;
 #[path = "spec/control_requests.rs"]
 mod control_requests;
+#[path = "spec/counts.rs"]
+mod counts;
 #[path = "spec/crowd.rs"]
 mod crowd;
 #[path = "spec/daemon.rs"]

@@ -71,12 +71,11 @@ impl Sampler {
         let daemon = self.sample_daemon(facts, at);
         let usages = self.sample_trees(facts, at);
         for (name, task) in facts.tasks.iter() {
-            self.subjects.task(name, task, at);
             let of_process = facts.trees.get(name).map_or(0, |tree| tree.unmade);
-            self.subjects.unmade(name, task.subject, task.counts.unmade + of_process, at);
+            self.subjects.task(name, task, of_process, at);
         }
         for (name, tree) in facts.trees.iter().filter(|(name, _)| !facts.tasks.contains_key(*name)) {
-            self.subjects.unmade(name, Subject::External, tree.unmade, at);
+            self.subjects.unmade(name, tree.unmade, at);
         }
         // One that cannot be read is not judged; whoever uses it says why.
         self.queues.look(&facts.queues, |queue| self.transit.fullness(queue).ok().flatten());

@@ -51,6 +51,21 @@ fn write(place: &Path, record: &HostRecord) {
     write_record(&HostFiles::new(place, &name()).process(), record).unwrap();
 }
 
+fn write_end(place: &Path, record: &HostRecord, how: How) {
+    let end = EndRecord {
+        boot: record.boot.clone(),
+        host: Some(record.host),
+        how,
+        asked: false,
+        started_unix_ms: 1,
+        ended_unix_ms: 2,
+        user_cpu_ms: 0,
+        system_cpu_ms: 0,
+        max_rss_kib: 0,
+    };
+    write_record(&HostFiles::new(place, &name()).end(), &end).unwrap();
+}
+
 fn hello(record: &HostRecord) -> HostHello {
     let nonce = record.nonce.to_string();
     HostHello { version: link::VERSION, nonce, process: "Task".into(), program: "this program".into(), generation: 1 }
@@ -82,19 +97,24 @@ async fn a_start_that_ended_before_it_was_seen_is_judged_at_once_and_not_when_a_
     watcher.phase = Phase::Starting { until: Instant::now() + Duration::from_secs(10) };
     watcher.made = Some(record.keeper);
     write(place.path(), &record);
-    let end = EndRecord {
-        boot: record.boot.clone(),
-        host: Some(record.host),
-        how: How::Exited(0),
-        asked: false,
-        started_unix_ms: 1,
-        ended_unix_ms: 2,
-        user_cpu_ms: 0,
-        system_cpu_ms: 0,
-        max_rss_kib: 0,
-    };
-    write_record(&HostFiles::new(place.path(), &name()).end(), &end).unwrap();
+    write_end(place.path(), &record, How::Exited(0));
     let seen = watcher.look();
     watcher.act(seen).await;
     assert_eq!(watcher.phase, Phase::Stays);
+}
+
+#[tokio::test]
+async fn each_start_whose_program_never_began_is_counted_once() {
+    let place = tempfile::tempdir().unwrap();
+    let mut watcher = watcher(place.path());
+    watcher.look();
+    let starts = [How::NotStarted("no program".to_owned()), How::Exited(3), How::NotStarted("no program".to_owned())];
+    for (start, (how, unmade)) in (1..).zip(starts.into_iter().zip([1, 1, 2])) {
+        let record = record(start);
+        write(place.path(), &record);
+        write_end(place.path(), &record, how);
+        watcher.look();
+        watcher.look();
+        assert_eq!(watcher.unmade, unmade, "after start {start}");
+    }
 }
