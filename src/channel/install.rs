@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{Registry, reload};
 
 use super::handling::Handling;
 use super::layer::ChannelLayer;
@@ -40,7 +41,7 @@ pub enum ChannelError {
 /// Controls the channels of this process.
 #[derive(Clone)]
 pub struct ChannelHandle {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
     queue_lines: Arc<Mutex<Option<mpsc::Receiver<QueueLine>>>>,
     outlet: Arc<Outlet>,
 }
@@ -62,7 +63,7 @@ pub fn install(handling: Handling, level: u32, format: LogFormat) -> Result<Chan
     Ok(ChannelHandle { filter: filter_handle, queue_lines: Arc::new(Mutex::new(Some(queue_lines))), outlet })
 }
 
-fn first_filter(level: u32) -> Result<EnvFilter, ChannelError> {
+fn first_filter(level: u32) -> Result<Targets, ChannelError> {
     let Some((variable, text)) = level::from_environment(|name| std::env::var(name).ok()) else {
         return Ok(level::of_level(level));
     };

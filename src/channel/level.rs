@@ -1,17 +1,16 @@
 //! How much is said: the level of `-d`, and the filters of `MULTIMODULE_LOG` and `RUST_LOG`.
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, Targets};
 
 /// The filter of a level: 0 what a user needs, 1 what helps with a config, 2 and more what helps with MultiModule
 /// itself. Other crates are asked for what a user needs only; a filter from the environment can ask for more.
-pub(super) fn of_level(level: u32) -> EnvFilter {
-    EnvFilter::new(directives(level))
+pub(super) fn of_level(level: u32) -> Targets {
+    directives(level).parse().expect("our own directives are some")
 }
 
 /// The filter of a level, refined by directives as in `RUST_LOG` (`multimodule::router=trace,warn`).
-pub(super) fn refined(level: u32, directives: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::builder().parse(format!("{},{directives}", self::directives(level)))
+pub(super) fn refined(level: u32, directives: &str) -> Result<Targets, ParseError> {
+    format!("{},{directives}", self::directives(level)).parse()
 }
 
 fn directives(level: u32) -> &'static str {
@@ -38,7 +37,7 @@ mod tests {
     use super::super::outlet::tests::{Memory, bench};
     use super::*;
 
-    fn check(filter: EnvFilter, expected: &str) {
+    fn check(filter: Targets, expected: &str) {
         let bench = bench("log:1,error:1,debug:1", Memory::default());
         let layer = ChannelLayer::new(Arc::new(bench.outlet));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(filter).with(layer), || {

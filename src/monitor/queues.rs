@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::name::{QueueName, TaskName};
 
 /// So much of a second the looks may take: 2 % of one core. A queue that is consumed in this process takes well below
-/// a µs, any other one some 10 µs.
+/// a µs, any other one some 30 µs.
 const LOOKS_TAKE: Duration = Duration::from_millis(20);
 
 /// What was read of them, as shares of their bounds.

@@ -120,6 +120,12 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// Adds to one of them. The actor alone does that, on whatever thread it is: a locked instruction would cost more
+    /// than all else here.
+    pub(super) fn add(counter: &AtomicU64, more: u64) {
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
     /// What they say now.
     pub(super) fn counts(&self) -> Counts {
         let [handled, failed, emitted, busy_ns] =

@@ -8,6 +8,7 @@ use super::actor::Outcome;
 use super::dead;
 use super::delivery::{Course, Origin};
 use super::durable::Place;
+use super::handle::Counters;
 use super::shell::{Shell, Source};
 use super::work::Input;
 use crate::message::Message;
@@ -40,7 +41,7 @@ impl Shell {
     /// `dead`. Returns whether it panicked.
     pub(super) async fn settle(&mut self, outcome: Outcome, input: Option<Input>, core: &mut Core) -> bool {
         let counter = if input.is_some() { &self.counters.handled } else { &self.counters.ticks };
-        counter.fetch_add(1, Ordering::Relaxed);
+        Counters::add(counter, 1);
         let panicked = outcome.is_err();
         match outcome {
             Ok(Ok(())) => {
@@ -106,7 +107,7 @@ impl Shell {
             durable.ledger.set_course(None);
         }
         let course = self.course(input.as_ref());
-        self.counters.emitted.fetch_add(core.emitted.len() as u64, Ordering::Relaxed);
+        Counters::add(&self.counters.emitted, core.emitted.len() as u64);
         let listing = match input.as_ref().and_then(|input| input.origin.as_ref()) {
             Some(Origin::Task(listing)) => Some(listing),
             _ => None,

@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -33,8 +32,7 @@ impl Future for Timed {
         let begin = Instant::now();
         let polled = self.actor.as_mut().poll(cx);
         let busy_ns = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Only who polls it adds.
-        self.counters.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
+        Counters::add(&self.counters.busy_ns, busy_ns);
         polled
     }
 }

@@ -5,7 +5,8 @@
 //! Erlang a fresh map from process to process of one VM (`bench_peer.erl`), tokio a fresh [`Message`] through a channel.
 //!
 //! An argument picks the rows whose name contains it. `--only stateless|stateful [SECONDS]` runs that side alone,
-//! for a profiler.
+//! for a profiler. `--messages N` sends so many to a stateless sink on one thread, and ends: work that is fixed, so that
+//! runs compare by instructions. The difference of two runs is free of what a start costs.
 
 #[path = "pairs.rs"]
 #[expect(dead_code, reason = "all rows are rates here")]
@@ -13,6 +14,7 @@ mod pairs;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 use multimodule::config::Framework;
 use multimodule::name::{QueueName, TaskName};
 use multimodule::router::RoutingTable;
-use multimodule::runtime::{Node, NodeOptions, Registry, Role, Wanted};
+use multimodule::runtime::{ControlInbox, Node, NodeOptions, Registry, Role, Wanted};
 use multimodule::sdk::{Context, Deserialize, Map, Message, Result, Serialize, Task, View, fields};
 use multimodule::transit::Transit;
 use multimodule::value::Value;
@@ -43,6 +45,11 @@ const PEER_MESSAGES: u64 = 1_000_000;
 /// How long the end of a run may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a run under a profiler may take.
+const LONG_PATIENCE: Duration = Duration::from_secs(600);
+
+/// So many messages are sent in all.
+static MOST: AtomicU64 = AtomicU64::new(u64::MAX);
 /// What the sink has handled, ever.
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
@@ -69,11 +76,15 @@ impl Task for Source {
         Ok(())
     }
 
-    async fn tick(&mut self, _timer: &str, ctx: &mut Context<Self>) -> Result {
-        for _ in 0..PER_TICK {
-            ctx.emit(fresh(self.0));
-            self.0 += 1;
+    async fn tick(&mut self, timer: &str, ctx: &mut Context<Self>) -> Result {
+        let until = (self.0 + PER_TICK).min(MOST.load(Ordering::Relaxed));
+        if self.0 == until {
+            ctx.cancel(timer);
         }
+        for n in self.0..until {
+            ctx.emit(fresh(n));
+        }
+        self.0 = until;
         Ok(())
     }
 
@@ -125,6 +136,9 @@ fn main() -> Result {
         let seconds = arguments.get(at + 2).map_or(Ok(5), |text| text.parse())?;
         return alone(arguments.get(at + 1).ok_or("--only what?")?, Duration::from_secs(seconds));
     }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--messages") {
+        return counted(arguments.get(at + 1).ok_or("--messages how many?")?.parse()?);
+    }
     let wanted = |row: &str| arguments.iter().all(|only| row.contains(only.as_str()));
     let stateless = || ours("stateless", WINDOW).expect("a run of ours");
     let mut rows = Vec::new();
@@ -157,6 +171,23 @@ fn alone(sink: &str, window: Duration) -> Result {
     Ok(())
 }
 
+/// Sends so many messages.
+fn counted(messages: u64) -> Result {
+    MOST.store(messages, Ordering::Relaxed);
+    let place = tempfile::tempdir()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let (node, _inbox) = node("stateless", place.path()).await?;
+        let begin = Instant::now();
+        while HANDLED.load(Ordering::Relaxed) < messages {
+            if begin.elapsed() > LONG_PATIENCE {
+                return Err("it does not end".into());
+            }
+            tokio::time::sleep(WARM_UP).await;
+        }
+        node.stop(PATIENCE).await.then_some(()).ok_or_else(|| "the node did not end in order".into())
+    })
+}
+
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
@@ -165,17 +196,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 fn ours(sink: &str, window: Duration) -> Result<f64> {
     let place = tempfile::tempdir()?;
     runtime()?.block_on(async {
-        let options = NodeOptions {
-            transit: Transit::open(&place.path().join("transit"))?,
-            state_dir: place.path().to_owned(),
-            process: TaskName::new("bench")?,
-            daemon: TaskName::new("bench")?,
-            description: "bench".to_owned(),
-            control_queue: Some(QueueName::new("control")?),
-        };
-        let (mut node, _inbox) = Node::start(options).await?;
-        let table = RoutingTable::compile(&routes()).map_err(|_| "the routes of this bench are sound")?;
-        node.apply(tasks(sink)?, table).await;
+        let (node, _inbox) = node(sink, place.path()).await?;
         tokio::time::sleep(WARM_UP).await;
         let (begin, before) = (Instant::now(), HANDLED.load(Ordering::Relaxed));
         tokio::time::sleep(window).await;
@@ -186,6 +207,22 @@ fn ours(sink: &str, window: Duration) -> Result<f64> {
         }
         Ok(rate)
     })
+}
+
+/// A node with both tasks, which begin at once.
+async fn node(sink: &str, place: &Path) -> Result<(Node, Option<ControlInbox>)> {
+    let options = NodeOptions {
+        transit: Transit::open(&place.join("transit"))?,
+        state_dir: place.to_owned(),
+        process: TaskName::new("bench")?,
+        daemon: TaskName::new("bench")?,
+        description: "bench".to_owned(),
+        control_queue: Some(QueueName::new("control")?),
+    };
+    let (mut node, inbox) = Node::start(options).await?;
+    let table = RoutingTable::compile(&routes()).map_err(|_| "the routes of this bench are sound")?;
+    node.apply(tasks(sink)?, table).await;
+    Ok((node, inbox))
 }
 
 fn tasks(sink: &str) -> Result<BTreeMap<TaskName, Wanted>> {
