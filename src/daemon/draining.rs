@@ -130,7 +130,9 @@ impl Daemon {
         if behind.lanes.len() > NAMED {
             let _never = write!(text, ", and {} more lanes are behind", behind.lanes.len() - NAMED);
         }
-        for wait in self.node.waits().iter().filter(|wait| behind.lanes.iter().any(|lane| lane.queue.task() == wait.task)) {
+        for wait in
+            self.node.waits().iter().filter(|wait| behind.lanes.iter().any(|lane| lane.queue.task() == wait.task))
+        {
             let _never = write!(text, "; {} waits for room in queue {}", wait.task, wait.queue);
         }
         text

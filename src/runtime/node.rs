@@ -25,6 +25,7 @@ use super::process_lane::Way;
 use super::registry::TaskKind;
 use super::service::{Doorman, Watchman};
 use super::switchboard::{Destination, Switchboard};
+use super::usher::Usher;
 use super::waits::Wait;
 use crate::config::{Balance, Framework};
 use crate::mailbox::Mailbox;
@@ -82,7 +83,8 @@ pub struct Node {
     inlet: InletHandle,
     actors: BTreeMap<TaskName, Handle>,
     pools: BTreeMap<TaskName, PoolHandle>,
-    doorman: JoinHandle<()>,
+    /// Doorman and usher.
+    servants: [JoinHandle<()>; 2],
     _watchman: Watchman,
     /// Actors that were told to end by a reload and are not done yet.
     lingering: JoinSet<()>,
@@ -102,7 +104,7 @@ impl Node {
             None => LaneName::Process(process),
         };
         let office = Arc::new(Office::new(transit, board, lane, LaneName::Process(daemon)));
-        let doorman = Doorman::start(bell.clone(), office.clone());
+        let servants = [Doorman::start(bell.clone(), office.clone()), Usher::start(office.clone())];
         let watchman = Watchman::start(office.watch.clone());
         let inlet = InletHandle::start(office.clone(), bell.clone(), description.clone());
         let mut inbox = None;
@@ -121,7 +123,7 @@ impl Node {
             inlet,
             actors: BTreeMap::new(),
             pools: BTreeMap::new(),
-            doorman,
+            servants,
             _watchman: watchman,
             lingering: JoinSet::new(),
             lost_lines: AtomicU64::new(0),
@@ -358,7 +360,7 @@ impl Node {
         if lost > 0 {
             tracing::error!("{lost} lines for queues of channels found no room and were dropped");
         }
-        self.doorman.abort();
+        self.servants.iter().for_each(JoinHandle::abort);
         orderly
     }
 

@@ -26,19 +26,22 @@ fn config(mill_is_external: bool, counter_is_external: bool) -> String {
 }
 
 /// Appends numbers to a queue by a lane that nobody writes now.
-fn append(world: &World, queue: &str, lane: &LaneName, numbers: std::ops::Range<i64>) {
-    let (transit, queue) = (Transit::open(&world.transit()).unwrap(), QueueName::new(queue).unwrap());
-    let sender = transit.sender(&queue, lane).unwrap();
+pub(crate) fn append(world: &World, queue: &str, lane: &LaneName, numbers: std::ops::Range<i64>) {
+    let transit = Transit::open(&world.transit()).expect("the transit is there");
+    let queue = QueueName::new(queue).expect("a name of ours");
+    let sender = transit.sender(&queue, lane).expect("nobody writes this lane");
     for n in numbers {
         let message = Message::new(fields! { from: "a", n: n });
-        sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body: message.encoded().unwrap() }).unwrap();
+        let body = message.encoded().expect("it is small");
+        sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body }).expect("there is room");
     }
 }
 
 /// The lane of `queue` in which the daemon writes what its stateless tasks send.
 fn lane_of_the_daemon(world: &World, queue: &str) -> LaneName {
     let lanes = world.queue(queue).expect("it was sent to").lanes;
-    lanes.into_iter().map(|lane| lane.name).find(|name| name.to_string().starts_with("process:main")).unwrap()
+    let ours = |name: &LaneName| name.to_string().starts_with("process:main");
+    lanes.into_iter().map(|lane| lane.name).find(ours).expect("the daemon has sent to it")
 }
 
 fn overtakes(daemon: &Daemon) -> bool {
@@ -84,7 +87,7 @@ fn a_receiver_that_moves_together_with_a_stateless_task_hears_it_in_order_too() 
     // What the daemon's Mill had sent, and what it had not handled yet.
     let lane = lane_of_the_daemon(&world, "Counter");
     append(&world, "Counter", &lane, 1..EACH);
-    append(&world, "Mill", &"process:sender".parse().unwrap(), EACH..2 * EACH);
+    append(&world, "Mill", &"process:sender".parse().expect("a name of ours"), EACH..2 * EACH);
     let daemon = world.own_daemon(&config(true, true)).start();
     daemon.wait_for(&format!("Counter: has heard {}.", 2 * EACH), SOON);
     assert!(!overtakes(&daemon), "{daemon:?}");
