@@ -17,7 +17,7 @@ use crate::name::QueueName;
 
 /// The pauses between two looks: the shortest is about as long as a consumer takes for a batch, the longest short
 /// against what a person notices.
-const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(10)];
 /// Looks take at most one part in this many of a core's time.
 const SHARE: u32 = 100;
 
