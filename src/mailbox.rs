@@ -165,6 +165,17 @@ impl<T> Mailbox<T> {
         left
     }
 
+    /// How many items it takes now; as many as ever where it is closed, which a sender must be told.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let inner = self.lock();
+        match inner.closed {
+            true => usize::MAX,
+            false if inner.refusing => 0,
+            false => CAPACITY.saturating_sub(inner.items.len()),
+        }
+    }
+
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> MailboxStatus {

@@ -23,18 +23,25 @@ impl Daemon {
         self.unread = unread;
     }
 
-    /// The tasks that are on their way out, whose queues nobody reads from now on.
+    /// The queues of tasks that are on their way out are told that nobody reads them from now on. They keep that
+    /// themselves, until a task of that name comes again: names of what ever was are not kept here.
     pub(super) fn removed(&mut self, new: &Placement) {
         self.stopped.retain(|task| new.by_task.contains_key(task));
-        let gone = self.placement.by_task.keys().filter(|task| !new.by_task.contains_key(*task));
-        self.gone.extend(gone.cloned());
-        self.gone.retain(|task| !new.by_task.contains_key(task));
+        let (old, new) = (&self.placement.by_task, &new.by_task);
+        let come: Vec<_> = new.keys().filter(|task| !old.contains_key(*task)).cloned().collect();
+        for task in old.keys().filter(|task| !new.contains_key(*task)) {
+            self.unread.remove(task);
+            if let Err(error) = self.transit.set_parked(&task.queue(), true) {
+                tracing::error!("{error}");
+            }
+        }
+        self.suspect_queues(come.into_iter());
     }
 
-    /// What an earlier daemon may have said of these queues is looked at anew.
-    pub(super) fn suspect_queues(&mut self) {
-        let exists = |task: &&TaskName| self.transit.status(&task.queue()).ok().flatten().is_some();
-        self.unread = self.placement.by_task.keys().filter(exists).cloned().collect();
+    /// What somebody may have said before of the queues of these tasks is looked at anew.
+    pub(super) fn suspect_queues(&mut self, tasks: impl Iterator<Item = TaskName>) {
+        let exists = |task: &TaskName| self.transit.settings(&task.queue()).ok().flatten().is_some();
+        self.unread.extend(tasks.filter(exists));
     }
 
     fn unread(&self) -> BTreeSet<TaskName> {
@@ -43,7 +50,7 @@ impl Daemon {
         // A pool is read as long as one of its workers runs.
         let parked = tasks.filter(|task| workers(&self.placement, task).iter().all(|one| processes.contains(one)));
         let stopped = self.watching.stopped.iter().cloned();
-        parked.chain(stopped).filter(|task| !self.blocks(task)).chain(self.gone.iter().cloned()).collect()
+        parked.chain(stopped).filter(|task| !self.blocks(task)).collect()
     }
 
     /// Whether the user wants senders to wait, whatever becomes of the task.

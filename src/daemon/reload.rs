@@ -69,8 +69,6 @@ pub(super) struct Daemon {
     pub(super) placement: Placement,
     /// Tasks that an earlier daemon had taken from their places and not brought to new ones.
     pub(super) on_their_way: BTreeSet<TaskName>,
-    /// Tasks that the config had and has no more.
-    pub(super) gone: BTreeSet<TaskName>,
     /// Tasks whose queues nobody reads, as far as their queues were told.
     pub(super) unread: BTreeSet<TaskName>,
     /// Tasks that a person has stopped, until they are started or the daemon is.
@@ -130,7 +128,6 @@ impl Daemon {
             called: BTreeSet::new(),
             placement: Placement::default(),
             on_their_way: BTreeSet::new(),
-            gone: BTreeSet::new(),
             unread: BTreeSet::new(),
             stopped: BTreeSet::new(),
             began: SystemTime::now(),
@@ -155,7 +152,7 @@ impl Daemon {
         (self.placement, self.on_their_way) = self.earlier_placement();
         let waits = document.is_none();
         self.try_apply(overlay, document).await?;
-        self.suspect_queues();
+        self.suspect_queues(self.placement.by_task.clone().into_keys());
         if waits && std::io::stderr().is_terminal() {
             let queue = &self.control_queue;
             tracing::info!("no config was given (-c NAME); waiting for one on the control queue {queue}");

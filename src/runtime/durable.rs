@@ -294,8 +294,14 @@ impl Durable {
         saved
     }
 
-    /// Waits for an order, the end of a write, input (unless `quiet`) or the deadline.
-    pub(super) async fn wait(&mut self, orders: &mut mpsc::Receiver<Order>, deadline: Instant, quiet: bool) -> Event {
+    /// Waits for an order, the end of a write, input (unless `quiet`), room or the deadline.
+    pub(super) async fn wait(
+        &mut self,
+        orders: &mut mpsc::Receiver<Order>,
+        room: &Notify,
+        deadline: Instant,
+        quiet: bool,
+    ) -> Event {
         if !quiet && !self.consumer.prepare_sleep() {
             return Event::Input;
         }
@@ -304,6 +310,7 @@ impl Durable {
             order = orders.recv() => Event::Order(order),
             written = self.committer.written() => Event::Written(written),
             () = self.bell.notified(), if !quiet => Event::Input,
+            () = room.notified() => Event::Input,
             () = tokio::time::sleep_until(deadline) => Event::Deadline,
         }
     }

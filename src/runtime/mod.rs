@@ -61,6 +61,7 @@ mod succession;
 mod switchboard;
 mod timed;
 mod timers;
+mod usher;
 mod waits;
 mod watch;
 mod watermark;

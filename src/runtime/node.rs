@@ -25,6 +25,7 @@ use super::process_lane::Way;
 use super::registry::TaskKind;
 use super::service::{Doorman, Watchman};
 use super::switchboard::{Destination, Switchboard};
+use super::usher::Usher;
 use super::waits::Wait;
 use crate::config::{Balance, Framework};
 use crate::mailbox::Mailbox;
@@ -84,7 +85,8 @@ pub struct Node {
     inlet: InletHandle,
     actors: BTreeMap<TaskName, Handle>,
     pools: BTreeMap<TaskName, PoolHandle>,
-    doorman: JoinHandle<()>,
+    /// Doorman and usher.
+    servants: [JoinHandle<()>; 2],
     _watchman: Watchman,
     /// Actors that were told to end by a reload and are not done yet.
     lingering: JoinSet<()>,
@@ -104,7 +106,7 @@ impl Node {
             None => LaneName::Process(process),
         };
         let office = Arc::new(Office::new(transit, board, lane, LaneName::Process(daemon)));
-        let doorman = Doorman::start(bell.clone(), office.clone());
+        let servants = [Doorman::start(bell.clone(), office.clone()), Usher::start(office.clone())];
         let watchman = Watchman::start(office.watch.clone());
         let inlet = InletHandle::start(office.clone(), bell.clone(), description.clone());
         let mut inbox = None;
@@ -123,7 +125,7 @@ impl Node {
             inlet,
             actors: BTreeMap::new(),
             pools: BTreeMap::new(),
-            doorman,
+            servants,
             _watchman: watchman,
             lingering: JoinSet::new(),
             lost_lines: AtomicU64::new(0),
@@ -368,7 +370,7 @@ impl Node {
         if lost > 0 {
             tracing::error!("{lost} lines for queues of channels found no room and were dropped");
         }
-        self.doorman.abort();
+        self.servants.iter().for_each(JoinHandle::abort);
         orderly
     }
 

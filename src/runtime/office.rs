@@ -14,15 +14,17 @@ use super::handle::Role;
 use super::neighbour::Neighbour;
 use super::process_lane::{ProcessLane, ProcessLanes, Way};
 use super::switchboard::Switchboard;
-use super::waits::Waits;
+use super::waits::{Ring, Waits};
 use super::watch::Watch;
 use crate::message::Message;
 use crate::name::{LaneName, QueueName, TaskName};
 use crate::transit::{AppendError, Transit};
 
-/// How long a sender waits for room before it looks again: at first about as long as a consumer takes for a
-/// batch, at last short against what a person notices.
+/// How long a sender waits for room before it looks again: at first about as long as a consumer takes for a batch;
+/// from the longest of these pauses on it is rung for.
 const FULL_WAIT: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
+/// Who is rung for looks by itself after this: nothing depends on a ring.
+pub(super) const RING_MISSED: Duration = Duration::from_secs(1);
 /// After this long a wait is worth a line: the time after which `strans` gives up on such a queue.
 pub(super) const FULL_REPORT: Duration = Duration::from_secs(5);
 
@@ -70,6 +72,7 @@ impl Office {
         tokio::spawn(async move {
             tokio::time::sleep_until(deadline).await;
             office.giving_up.store(true, Ordering::Relaxed);
+            office.waits.ring_all();
         });
     }
 
@@ -161,9 +164,10 @@ impl Office {
         mut attempt: impl FnMut() -> Result<T, AppendRefusal>,
     ) -> Result<Option<T>, PostError> {
         let [mut pause, longest] = FULL_WAIT;
-        let (mut waited, mut reported, mut waiting) = (Duration::ZERO, false, None);
+        let (begin, ring) = (Instant::now(), Ring::default());
+        let (mut reported, mut waiting) = (false, None);
         loop {
-            let reason = match attempt() {
+            let (reason, is_fault) = match attempt() {
                 Ok(done) => return Ok(Some(done)),
                 Err(AppendRefusal::Never(reason)) => return Err(PostError::Refused(reason)),
                 Err(AppendRefusal::Dropped(reason)) => {
@@ -171,19 +175,23 @@ impl Office {
                     return Ok(None);
                 }
                 Err(AppendRefusal::NotNow { reason, fault }) => {
-                    waiting.get_or_insert_with(|| self.waits.begin(task, queue));
-                    if !reported && (fault || waited >= FULL_REPORT) {
+                    waiting.get_or_insert_with(|| self.waits.begin(task, queue, Some(ring.clone())));
+                    if !reported && (fault || begin.elapsed() >= FULL_REPORT) {
                         tracing::error!("a sender waits: {reason}");
                         reported = true;
                     }
-                    reason
+                    (reason, fault)
                 }
             };
             if self.giving_up.load(Ordering::Relaxed) {
                 return Err(PostError::GivenUp { queue: queue.clone(), reason });
             }
+            if pause >= longest && !is_fault {
+                // Rung for or not: it looks.
+                let _missed = tokio::time::timeout(RING_MISSED, ring.bell.notified()).await;
+                continue;
+            }
             tokio::time::sleep(pause).await;
-            waited += pause;
             pause = (pause * 2).min(longest);
         }
     }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::dead;
 use super::delivery::{Course, Delivery, Origin};
 use super::ledger::{Emitted, Entered, Ledger, Listing, Refused};
@@ -12,7 +14,7 @@ use super::neighbour::Neighbour;
 use super::office::{FULL_REPORT, Office, PostError};
 use super::process_lane::Way;
 use super::switchboard::{Destination, Switchboard};
-use super::waits::{OutputWaits, Waits};
+use super::waits::{OutputWaits, Ring, Waits};
 use crate::mailbox::Closed;
 use crate::message::{Message, PREVIOUS_SOURCE, SOURCE, Stamp, time_ns};
 use crate::name::{QueueName, TaskName};
@@ -31,6 +33,8 @@ pub(super) struct Post {
     scratch: Vec<u8>,
     /// Mailboxes that have no room for the copies that are staged.
     full: OutputWaits,
+    /// Rung when there may be room for what waits, here or in the outbox.
+    room: Arc<Notify>,
 }
 
 /// What cannot be routed, and why.
@@ -49,8 +53,18 @@ struct Run {
 
 impl Post {
     pub(super) fn new(office: Arc<Office>, task: TaskName) -> Self {
-        let source = Value::Text(Text::from(task.as_str()));
-        Self { office, task, source, runs: Vec::new(), used: 0, scratch: Vec::new(), full: OutputWaits::default() }
+        let (source, full) = (Value::Text(Text::from(task.as_str())), OutputWaits::default());
+        Self { office, task, source, runs: Vec::new(), used: 0, scratch: Vec::new(), full, room: Arc::default() }
+    }
+
+    /// Rung when there may be room for what waits.
+    pub(super) fn room(&self) -> &Arc<Notify> {
+        &self.room
+    }
+
+    /// Whether mailboxes have no room for what is staged.
+    pub(super) fn is_rung_for(&self) -> bool {
+        !self.full.is_empty()
     }
 
     /// Sends `emitted`, in order, in the given course; `done` is the listed copy that was handled by it. In the
@@ -162,7 +176,16 @@ impl Post {
                 full.insert(neighbour.task.queue(), run.batch.len() < before);
             }
         }
-        self.full.are(&full, &self.office.waits, &self.task);
+        let mailbox = |queue: &QueueName| {
+            let runs = self.runs[..self.used].iter();
+            let mut neighbours = runs.filter_map(|run| match &run.destination {
+                Destination::Neighbour(neighbour) if !run.batch.is_empty() => Some(neighbour),
+                _ => None,
+            });
+            neighbours.find(|neighbour| neighbour.task.queue() == *queue).map(|neighbour| neighbour.mailbox.clone())
+        };
+        let ring = |queue: &QueueName| Ring { bell: self.room.clone(), mailbox: mailbox(queue) };
+        self.full.are(&full, &self.office.waits, &self.task, ring);
         for (queue, batch) in closed {
             batch.into_iter().for_each(|delivery| self.enter_anew(&queue, delivery));
         }
@@ -354,7 +377,7 @@ async fn push_all(
         return Ok(());
     }
     // Waiting is the exception: an actor holds no room for it.
-    let _waiting = waits.begin(from, &to.task.queue());
+    let _waiting = waits.begin(from, &to.task.queue(), None);
     Box::pin(push_waiting(from, to, batch)).await
 }
 

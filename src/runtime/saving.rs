@@ -14,8 +14,10 @@ use super::office::AppendRefusal;
 use super::outbox::Appended;
 use super::patience::Patience;
 use super::shell::{Shell, Source};
+use super::waits::Ring;
 use super::work::Ended;
 use crate::message::Message;
+use crate::name::QueueName;
 use crate::sdk::CommitRequest;
 use crate::store::{Record, StoreError};
 use crate::transit::Error;
@@ -157,7 +159,8 @@ impl Shell {
     /// Output that found no room waits; what its queue refuses for good goes to `dead`.
     pub(super) fn outbox_appended(&mut self, appended: Appended) {
         if appended.tried {
-            self.full.are(&appended.full, &self.setup.office.waits, &self.setup.name);
+            let ring = |_: &QueueName| Ring { bell: self.post.room().clone(), mailbox: None };
+            self.full.are(&appended.full, &self.setup.office.waits, &self.setup.name, ring);
         }
         if let Some(AppendRefusal::NotNow { reason, fault: true }) = appended.waits {
             self.fault(format!("its output waits: {reason}"));

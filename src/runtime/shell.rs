@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::dead;
@@ -20,6 +20,7 @@ use super::delivery::{Delivery, Origin};
 use super::durable::{Durable, Place};
 use super::handle::{Changed, Counters, Order, Role, Setup};
 use super::neighbour::Neighbour;
+use super::office::RING_MISSED;
 use super::post::Post;
 use super::timers::Timers;
 use super::waits::OutputWaits;
@@ -30,7 +31,8 @@ use crate::message::Message;
 use crate::name::TaskName;
 use crate::value::Map;
 
-/// How often it looks for room where it found none: short against what a person notices, long against a message.
+/// How often it looks whether what it emitted can go where nobody rings for that: short against what a person notices,
+/// long against a message.
 const ROOM_LOOK: Duration = Duration::from_millis(1);
 /// How often it tries again to read a queue that cannot be read: its lanes that can be read wait as long, too.
 const UNREADABLE_LOOK: Duration = Duration::from_millis(50);
@@ -308,11 +310,13 @@ impl Shell {
     /// Waits for an order, a timer, a commit or input.
     async fn wait(&mut self) -> Option<Work> {
         let deadline = self.deadline(Instant::now());
-        let takes_nothing = self.takes_nothing();
+        // Who is held up is not to be woken by what it cannot take.
+        let takes_nothing = self.takes_nothing() || self.held_up();
+        let room = self.post.room().clone();
         self.counters.idle.store(true, Ordering::Release);
         let event = match &mut self.source {
-            Source::Mailbox(neighbour, _) => wait_for_mail(&neighbour.mailbox, &mut self.orders, deadline).await,
-            Source::Durable(Some(durable)) => durable.wait(&mut self.orders, deadline, takes_nothing).await,
+            Source::Mailbox(neighbour, _) => wait_for_mail(&neighbour.mailbox, &mut self.orders, &room, deadline).await,
+            Source::Durable(Some(durable)) => durable.wait(&mut self.orders, &room, deadline, takes_nothing).await,
             Source::Durable(None) => Event::Order(self.orders.recv().await),
         };
         self.counters.idle.store(false, Ordering::Release);
@@ -331,15 +335,23 @@ impl Shell {
     }
 
     fn deadline(&mut self, now: Instant) -> Instant {
-        if self.held_up() || self.durable().is_some_and(|durable| durable.ledger.has_sealed()) {
-            return now + ROOM_LOOK;
-        }
-        let timer = self.timers.next();
+        let held_up = self.held_up();
+        let waits = held_up || self.durable().is_some_and(|durable| durable.ledger.has_sealed());
+        let rung_for = !self.full.is_empty() || self.post.is_rung_for();
+        let room = waits.then(|| now + if rung_for { RING_MISSED } else { ROOM_LOOK });
+        // Who is held up does not tick.
+        let timer = self.timers.next().filter(|_| !held_up);
         let (look_after, spoiled) = (self.next_look_after, self.spoiled);
         let durable = self.durable().map(|durable| durable.committer.deadline().filter(|_| !spoiled));
         let commit = durable.map(|commit| commit.unwrap_or(look_after).min(look_after));
         // A stateless task without timers waits for mail and orders alone; what it wakes up for then is nothing.
-        timer.into_iter().chain(commit).chain(self.take_again).min().unwrap_or(now + Duration::from_secs(3600))
+        timer
+            .into_iter()
+            .chain(commit)
+            .chain(room)
+            .chain(self.take_again)
+            .min()
+            .unwrap_or(now + Duration::from_secs(3600))
     }
 
     fn look_after(&mut self) {
@@ -367,11 +379,17 @@ impl Drop for Shell {
     }
 }
 
-async fn wait_for_mail(mailbox: &Mailbox<Delivery>, orders: &mut mpsc::Receiver<Order>, deadline: Instant) -> Event {
+async fn wait_for_mail(
+    mailbox: &Mailbox<Delivery>,
+    orders: &mut mpsc::Receiver<Order>,
+    room: &Notify,
+    deadline: Instant,
+) -> Event {
     tokio::select! {
         biased;
         order = orders.recv() => Event::Order(order),
         () = mailbox.filled() => Event::Input,
+        () = room.notified() => Event::Input,
         () = tokio::time::sleep_until(deadline) => Event::Deadline,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   a task meets a full queue ──► Waits::begin ──► Waiting, until it is dropped
+//!   each few milliseconds:  is there room? ──► as many are rung for as it holds messages, in their order (`usher`)
 //!   once a second:  what has lasted ──► circles ──► a line for each new one
 //! ```
 //!
@@ -11,7 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
+
+use super::delivery::Delivery;
 use super::office::FULL_REPORT;
+use crate::mailbox::Mailbox;
 use crate::name::{QueueName, TaskName};
 
 /// A task waits for room in a queue.
@@ -25,41 +30,103 @@ pub struct Wait {
     pub since: SystemTime,
 }
 
-/// The waits of a process.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Waits(Arc<Mutex<Table>>);
+/// How a task that waits is told that there is room.
+#[derive(Clone, Default)]
+pub(super) struct Ring {
+    /// What it waits by.
+    pub(super) bell: Arc<Notify>,
+    /// The mailbox in which it waits for room, where that is not the queue.
+    pub(super) mailbox: Option<Arc<Mailbox<Delivery>>>,
+}
 
-#[derive(Debug, Default)]
+/// The waits of a process.
+#[derive(Clone, Default)]
+pub(super) struct Waits(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    table: Mutex<Table>,
+    /// There is somebody to ring for.
+    some: Notify,
+}
+
+#[derive(Default)]
 struct Table {
     next: u64,
-    waits: BTreeMap<u64, Wait>,
+    /// Those without a ring are told otherwise.
+    waits: BTreeMap<u64, (Wait, Option<Ring>)>,
 }
 
 /// A wait, until this is dropped.
-#[derive(Debug)]
 pub(super) struct Waiting {
     waits: Waits,
     number: u64,
 }
 
 impl Waits {
-    /// A task waits from now on.
-    pub(super) fn begin(&self, task: &TaskName, queue: &QueueName) -> Waiting {
+    /// A task waits from now on, and is rung for as it says.
+    pub(super) fn begin(&self, task: &TaskName, queue: &QueueName, ring: Option<Ring>) -> Waiting {
         let mut table = self.lock();
         table.next += 1;
         let number = table.next;
         let wait = Wait { task: task.clone(), queue: queue.clone(), since: SystemTime::now() };
-        table.waits.insert(number, wait);
+        if ring.is_some() {
+            self.0.some.notify_one();
+        }
+        table.waits.insert(number, (wait, ring));
         Waiting { waits: self.clone(), number }
     }
 
     /// Who waits, longest first.
     pub(super) fn list(&self) -> Vec<Wait> {
-        self.lock().waits.values().cloned().collect()
+        self.lock().waits.values().map(|(wait, _)| wait.clone()).collect()
+    }
+
+    /// Waits until somebody is to be rung for. It may return early.
+    pub(super) async fn some(&self) {
+        while self.lock().waits.values().all(|(_, ring)| ring.is_none()) {
+            self.0.some.notified().await;
+        }
+    }
+
+    /// The queues for whose room somebody waits, but in mailboxes.
+    pub(super) fn queues(&self) -> BTreeSet<QueueName> {
+        let table = self.lock();
+        let in_queues =
+            table.waits.values().filter(|(_, ring)| ring.as_ref().is_some_and(|ring| ring.mailbox.is_none()));
+        let mut queues = BTreeSet::new();
+        for (wait, _) in in_queues {
+            if !queues.contains(&wait.queue) {
+                queues.insert(wait.queue.clone());
+            }
+        }
+        queues
+    }
+
+    /// Rings for as many as there is room for, those first who wait longest; `free` says how many messages a queue takes.
+    pub(super) fn ring(&self, free: &BTreeMap<QueueName, u64>) {
+        let table = self.lock();
+        // By where they wait: one task may wait for the queue of another, and the next for its mailbox.
+        let mut left: BTreeMap<(bool, &QueueName), u64> = BTreeMap::new();
+        for (wait, ring) in table.waits.values().filter_map(|(wait, ring)| Some((wait, ring.as_ref()?))) {
+            let room = left.entry((ring.mailbox.is_some(), &wait.queue)).or_insert_with(|| match &ring.mailbox {
+                Some(mailbox) => u64::try_from(mailbox.room()).unwrap_or(u64::MAX),
+                None => free.get(&wait.queue).copied().unwrap_or(0),
+            });
+            if *room > 0 {
+                *room -= 1;
+                ring.bell.notify_one();
+            }
+        }
+    }
+
+    /// Rings for all.
+    pub(super) fn ring_all(&self) {
+        self.lock().waits.values().filter_map(|(_, ring)| ring.as_ref()).for_each(|ring| ring.bell.notify_one());
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,18 +137,29 @@ impl Drop for Waiting {
 }
 
 /// The waits of one task that does not stand still for them: its output lies in an outbox, or before a mailbox.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct OutputWaits(BTreeMap<QueueName, Waiting>);
 
 impl OutputWaits {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// These queues are full, and all others are not. Where something `moved` meanwhile, the wait begins anew.
-    pub(super) fn are(&mut self, full: &BTreeMap<QueueName, bool>, waits: &Waits, task: &TaskName) {
+    pub(super) fn are(
+        &mut self,
+        full: &BTreeMap<QueueName, bool>,
+        waits: &Waits,
+        task: &TaskName,
+        ring: impl Fn(&QueueName) -> Ring,
+    ) {
         if self.0.is_empty() && full.is_empty() {
             return;
         }
         self.0.retain(|queue, _| full.get(queue) == Some(&false));
         for queue in full.keys() {
-            self.0.entry(queue.clone()).or_insert_with(|| waits.begin(task, queue));
+            self.0.entry(queue.clone()).or_insert_with(|| waits.begin(task, queue, Some(ring(queue))));
         }
     }
 }
@@ -190,7 +268,8 @@ mod tests {
         let (waits, mut own, task) = (Waits::default(), OutputWaits::default(), TaskName::new("A").unwrap());
         let queue = QueueName::new("q").unwrap();
         let mut are = |full: Option<bool>| {
-            own.are(&full.map(|moved| (queue.clone(), moved)).into_iter().collect(), &waits, &task);
+            let full = full.map(|moved| (queue.clone(), moved)).into_iter().collect();
+            own.are(&full, &waits, &task, |_| Ring::default());
             waits.list()
         };
         let first = are(Some(false));
@@ -198,5 +277,28 @@ mod tests {
         assert_eq!(are(Some(false)), first);
         assert!(are(Some(true))[0].since > first[0].since);
         assert_eq!(are(None), []);
+    }
+
+    #[tokio::test]
+    async fn as_many_are_rung_for_as_there_is_room_for_and_those_first_who_wait_longest() {
+        let (waits, queue) = (Waits::default(), QueueName::new("q").unwrap());
+        let rings: [Ring; 3] = Default::default();
+        let _told_otherwise = waits.begin(&TaskName::new("A").unwrap(), &queue, None);
+        let _waiting =
+            rings.each_ref().map(|ring| waits.begin(&TaskName::new("A").unwrap(), &queue, Some(ring.clone())));
+        waits.some().await;
+        assert_eq!(waits.queues(), [queue.clone()].into());
+        let rung = |free: u64| {
+            waits.ring(&BTreeMap::from([(queue.clone(), free)]));
+            rings.each_ref().map(|ring| is_ready(ring.bell.notified()))
+        };
+        assert_eq!(rung(0), [false, false, false]);
+        assert_eq!(rung(2), [true, true, false]);
+        assert_eq!(rung(u64::MAX), [true, true, true]);
+    }
+
+    fn is_ready(future: impl Future<Output = ()>) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::pin!(future).poll(&mut context).is_ready()
     }
 }

@@ -1,9 +1,10 @@
-//! What a queue that diverts still has room for, as of a look at it.
+//! What a queue still has room for, as of a look at it.
 
 use super::error::AppendError;
+use super::index::Index;
 use super::protocol::Mark;
 use super::record::{Outgoing, Tag, length, padded};
-use super::settings::Settings;
+use super::settings::{Overflow, Settings};
 use crate::message::Stamp;
 
 /// The room of a queue whose overflow sends what does not fit to `dead`. Others append meanwhile, so it promises nothing.
@@ -12,6 +13,17 @@ pub struct Room {
     refusal: AppendError,
     empty: bool,
     free: Mark,
+}
+
+/// How many messages a queue takes before a sender must wait: none where it has no room, any number where nobody waits.
+pub(super) fn free(index: &Index) -> u64 {
+    let (settings, held) = (index.settings_now(), index.held());
+    match settings.overflow {
+        Overflow::DropNewest | Overflow::DeadLetter => u64::MAX,
+        Overflow::Block | Overflow::DropOldest if held.count == 0 => settings.max_messages.max(1),
+        Overflow::Block | Overflow::DropOldest if held.position >= settings.max_bytes => 0,
+        Overflow::Block | Overflow::DropOldest => settings.max_messages.saturating_sub(held.count),
+    }
 }
 
 impl Room {

@@ -197,9 +197,8 @@ impl Run {
             self.target = if self.place == Place::Internal { Place::External } else { Place::Internal };
             self.place = Place::Nowhere;
             self.b_moves = self.random.happens(300);
-            if self.b_moves {
-                self.commit_b();
-            }
+            // It leaves in order.
+            self.commit_b();
         }
         match self.random.below(12) {
             0 => self.learn(),
@@ -302,10 +301,9 @@ impl Run {
 
     fn handle_at_home(&mut self) {
         let Some(home) = self.consumer.filter(|home| self.home(*home)) else { return };
-        if let Some(number) = self.queue.records.get(self.queue.taken) {
-            self.queue.taken += 1;
-            self.lanes[home].records.push(*number);
-        }
+        let Some(number) = self.queue.records.get(self.queue.taken) else { return };
+        self.queue.taken += 1;
+        self.lanes[home].records.push(*number);
     }
 
     fn finish_at_home(&mut self) {
@@ -383,20 +381,16 @@ impl Run {
     }
 
     fn take_at_b(&mut self) {
-        if self.b_moves {
-            return;
-        }
         let at = self.random.below(3);
         let daemon = self.lanes[DAEMON].taken;
         let lane = &mut self.lanes[at];
         let is_held = self.follows.is_some_and(|follows| lane.taken >= follows.from && daemon < follows.to);
-        if at == LANE_OF_A && is_held {
+        if self.b_moves || at == LANE_OF_A && is_held {
             return;
         }
-        if let Some(number) = lane.records.get(lane.taken) {
-            lane.taken += 1;
-            self.handled.push(*number);
-        }
+        let Some(number) = lane.records.get(lane.taken) else { return };
+        lane.taken += 1;
+        self.handled.push(*number);
     }
 
     fn commit_b(&mut self) {

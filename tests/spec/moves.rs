@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::daemon::Daemon;
 use crate::own_tasks::Heard;
-use crate::processes::{kill, signal};
+use crate::processes::{kill, lives, signal};
 use crate::world::{SOON, World};
 
 /// The line about a move that did not wait until everything was handled.
@@ -26,19 +26,22 @@ fn config(mill_is_external: bool, counter_is_external: bool) -> String {
 }
 
 /// Appends numbers to a queue by a lane that nobody writes now.
-fn append(world: &World, queue: &str, lane: &LaneName, numbers: std::ops::Range<i64>) {
-    let (transit, queue) = (Transit::open(&world.transit()).unwrap(), QueueName::new(queue).unwrap());
-    let sender = transit.sender(&queue, lane).unwrap();
+pub(crate) fn append(world: &World, queue: &str, lane: &LaneName, numbers: std::ops::Range<i64>) {
+    let transit = Transit::open(&world.transit()).expect("the transit is there");
+    let queue = QueueName::new(queue).expect("a name of ours");
+    let sender = transit.sender(&queue, lane).expect("nobody writes this lane");
     for n in numbers {
         let message = Message::new(fields! { from: "a", n: n });
-        sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body: message.encoded().unwrap() }).unwrap();
+        let body = message.encoded().expect("it is small");
+        sender.append(&Outgoing { stamp: Stamp::now(), tag: None, body }).expect("there is room");
     }
 }
 
 /// The lane of `queue` in which the daemon writes what its stateless tasks send.
 fn lane_of_the_daemon(world: &World, queue: &str) -> LaneName {
     let lanes = world.queue(queue).expect("it was sent to").lanes;
-    lanes.into_iter().map(|lane| lane.name).find(|name| name.to_string().starts_with("process:main")).unwrap()
+    let ours = |name: &LaneName| name.to_string().starts_with("process:main");
+    lanes.into_iter().map(|lane| lane.name).find(ours).expect("the daemon has sent to it")
 }
 
 fn overtakes(daemon: &Daemon) -> bool {
@@ -84,13 +87,65 @@ fn a_receiver_that_moves_together_with_a_stateless_task_hears_it_in_order_too() 
     // What the daemon's Mill had sent, and what it had not handled yet.
     let lane = lane_of_the_daemon(&world, "Counter");
     append(&world, "Counter", &lane, 1..EACH);
-    append(&world, "Mill", &"process:sender".parse().unwrap(), EACH..2 * EACH);
+    append(&world, "Mill", &"process:sender".parse().expect("a name of ours"), EACH..2 * EACH);
     let daemon = world.own_daemon(&config(true, true)).start();
     daemon.wait_for(&format!("Counter: has heard {}.", 2 * EACH), SOON);
     assert!(!overtakes(&daemon), "{daemon:?}");
     daemon.interrupt();
     assert_eq!(daemon.exit_code(SOON), 0);
     assert!(heard(&world).into_iter().eq(0..2 * EACH), "{:?}", heard(&world));
+}
+
+#[test]
+fn a_process_that_hangs_and_is_not_wanted_any_more_is_ended_before_its_task_is_somewhere_else() {
+    let world = World::new();
+    let daemon = world.own_daemon(&config(true, true)).start();
+    daemon.wait_for("Mill: started", SOON);
+    daemon.wait_for("Counter: started", SOON);
+    world.send("{from => 'a', n => 0}", "Mill");
+    daemon.wait_for("Counter: has heard 1.", SOON);
+    let host = world.process("Mill").host_identity();
+    signal(&host, Signal::SIGSTOP);
+    world.send("{from => 'a', n => 1}", "Mill");
+    let before = daemon.lines().len();
+    world.write_config(&config(false, true));
+    daemon.wait_for_after(before, "Mill: started", SOON);
+    assert!(!lives(&host), "what it would send now may be overtaken");
+    daemon.wait_for("Counter: has heard 2.", SOON);
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    assert_eq!(heard(&world), [0, 1]);
+}
+
+#[test]
+fn a_host_that_hangs_while_what_it_sends_to_moves_is_named_and_loses_nothing() {
+    const ALL: i64 = 21;
+    let world = World::new();
+    let config = |external: u8| {
+        format!(
+            "{{ Mill => {{ is_external => {external} }}, Counter => {{}}, Other => {{}}, Router => {{ routes => [ \
+             {{ match => {{ source => 'Mill' }}, forwards => [ {{ qname => 'Counter' }} ] }}, \
+             {{ match => {{ source => 'Other' }}, forwards => [ {{ qname => 'Mill' }} ] }} ] }} }}"
+        )
+    };
+    let daemon = world.own_daemon(&config(0)).start();
+    ["Counter: started", "Other: started"].iter().for_each(|text| _ = daemon.wait_for(text, SOON));
+    world.send("{from => 'a', n => 0}", "Other");
+    daemon.wait_for("Counter: has heard 1.", SOON);
+    let host = world.process("Other").host_identity();
+    signal(&host, Signal::SIGSTOP);
+    append(&world, "Other", &"process:sender".parse().expect("a name of ours"), 1..ALL);
+    world.write_config(&config(1));
+    daemon.wait_for("Other has not taken the config within 5 s, and Mill moves without it", SOON);
+    daemon.wait_for("Mill: started", SOON);
+    signal(&host, Signal::SIGCONT);
+    daemon.wait_for(&format!("Counter: has heard {ALL}."), SOON);
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    // Their order is what such a host may lose.
+    let mut heard = heard(&world);
+    heard.sort_unstable();
+    assert!(heard.iter().copied().eq(0..ALL), "{heard:?}");
 }
 
 #[test]
