@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request as HttpRequest, Response, StatusCode};
@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::access::caller;
+use super::access::{Refused, caller};
 use super::answers::{Body, Problem, ProblemKind, json, of, response};
 use super::door::{Door, listen};
 use super::follow::{Source, body};
@@ -73,7 +73,12 @@ pub fn service(recent: Recent) -> Serve {
     Box::new(move |whereabouts, calls| {
         let (door, listener) = listen(&whereabouts.state_dir)?;
         let published = whereabouts.publish()?;
-        let front = Arc::new(Front { calls, recent, followers: Arc::new(Semaphore::new(FOLLOWERS)) });
+        let front = Arc::new(Front {
+            calls,
+            recent,
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            refused: Refused::default(),
+        });
         let accepting = tokio::spawn(accept(listener, front));
         Ok(Box::new(Service { accepting, _door: door, _published: published }))
     })
@@ -84,6 +89,7 @@ struct Front {
     calls: mpsc::Sender<Call>,
     recent: Recent,
     followers: Arc<Semaphore>,
+    refused: Refused,
 }
 
 async fn accept(listener: UnixListener, front: Arc<Front>) {
@@ -159,6 +165,9 @@ impl Progress {
 /// Serves one connection to its end.
 async fn serve(stream: UnixStream, front: Arc<Front>) {
     let (caller, progress, begin) = (caller(&stream), Arc::new(Progress::default()), Instant::now());
+    if let Err(reason) = &caller {
+        front.refused.tell(reason);
+    }
     let seen = progress.clone();
     let answer = service_fn(move |request| {
         let (front, caller, seen) = (front.clone(), caller.clone(), seen.clone());
@@ -254,13 +263,18 @@ impl Front {
 
 /// The body of a request, up to its bound.
 async fn whole(incoming: Incoming) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let reason = format!("the body is larger than {BODY_BYTES} bytes, the most that is taken");
+        Err(Problem::new(ProblemKind::TooLarge, reason))
+    };
+    // One that says so before it comes is not waited for.
+    if incoming.size_hint().lower() > BODY_BYTES as u64 {
+        return too_large();
+    }
     let read = timeout(PATIENCE, Limited::new(incoming, BODY_BYTES).collect()).await;
     match read {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let reason = format!("the body is larger than {BODY_BYTES} bytes, the most that is taken");
-            Err(Problem::new(ProblemKind::TooLarge, reason))
-        }
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => too_large(),
         Ok(Err(error)) => Err(Problem::new(ProblemKind::Malformed, format!("the body does not come: {error}"))),
         Err(_) => {
             let reason = format!("the body did not come within {} s", PATIENCE.as_secs());

@@ -14,6 +14,7 @@ use super::events::{Ending, Events};
 use super::program::{process_name, run_in_runtime};
 use super::reload::{Daemon, Externals};
 use super::requests::{CALLS, Call};
+use super::share::cpus;
 use super::whereabouts::Whereabouts;
 use crate::channel::{ChannelHandle, QueueLine};
 use crate::config::MAIN;
@@ -70,7 +71,9 @@ pub struct DaemonOptions {
 
 /// Runs a daemon with these tasks until it is told to end. Returns when everything is saved.
 pub fn run(options: DaemonOptions, registry: Registry) -> Result<(), DaemonError> {
-    run_in_runtime(None, serve(options, registry))
+    // One alone would hold up everything while a task blocks it.
+    let threads = (cpus().get() == 1).then_some(2);
+    run_in_runtime(threads, serve(options, registry))
 }
 
 async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), DaemonError> {

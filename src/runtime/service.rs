@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::office::Office;
@@ -58,13 +59,18 @@ async fn answer(bell: &Arc<Bell>, office: &Office) -> std::io::Result<()> {
 }
 
 /// Looks for tasks that block their thread. A thread of its own: the runtime's may all be blocked.
+///
+/// It also wakes the others: a thread of the runtime that is blocked may be the one that waited for sockets and timers,
+/// and those that sleep do not know that this is nobody's turn now.
 pub(super) struct Watchman(Arc<AtomicBool>);
 
 impl Watchman {
     pub(super) fn start(watch: Watch) -> Self {
         let alive = Arc::new(AtomicBool::new(true));
         let watched = Arc::downgrade(&alive);
-        let spawned = std::thread::Builder::new().name("watchman".into()).spawn(move || look(&watch, &watched));
+        let runtime = Handle::current();
+        let spawned =
+            std::thread::Builder::new().name("watchman".into()).spawn(move || look(&watch, &watched, &runtime));
         if let Err(error) = spawned {
             tracing::error!("tasks that block their thread will not be reported: {error}");
         }
@@ -78,11 +84,16 @@ impl Drop for Watchman {
     }
 }
 
-fn look(watch: &Watch, alive: &Weak<AtomicBool>) {
+fn look(watch: &Watch, alive: &Weak<AtomicBool>, runtime: &Handle) {
     let mut looks = Looks::default();
     while alive.upgrade().is_some_and(|alive| alive.load(Ordering::Relaxed)) {
         std::thread::sleep(WATCH_EVERY);
-        for blocked in looks.look(watch, Instant::now()) {
+        let blocked = looks.look(watch, Instant::now());
+        if looks.is_blocked() {
+            // Work from outside wakes a thread that sleeps; it goes on to wait for sockets and timers.
+            drop(runtime.spawn(async {}));
+        }
+        for blocked in blocked {
             let task = blocked.task.as_str();
             tracing::error!(
                 task,

@@ -133,6 +133,8 @@ pub(super) struct Looks(Vec<Look>);
 struct Look {
     word: u64,
     since: Instant,
+    /// An earlier look has seen the same turn.
+    lasts: bool,
     reported: bool,
 }
 
@@ -143,7 +145,8 @@ impl Looks {
         let mut blocked = Vec::new();
         for word in watch.words().into_iter().filter(|word| *word != 0) {
             let seen = before.iter().find(|look| look.word == word);
-            let mut look = seen.copied().unwrap_or(Look { word, since: now, reported: false });
+            let new = Look { word, since: now, lasts: false, reported: false };
+            let mut look = seen.map_or(new, |look| Look { lasts: true, ..*look });
             let lasted = now.saturating_duration_since(look.since);
             if !look.reported && lasted >= BLOCKED_AFTER {
                 look.reported = true;
@@ -152,6 +155,11 @@ impl Looks {
             self.0.push(look);
         }
         blocked
+    }
+
+    /// Whether some turn has lasted from one look to the next.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.0.iter().any(|look| look.lasts)
     }
 }
 
@@ -167,11 +175,14 @@ mod tests {
         let turn = watch.register(name.clone());
         let guard = turn.begin();
         assert_eq!(looks.look(&watch, start), []);
+        assert!(!looks.is_blocked());
         assert_eq!(looks.look(&watch, at(2)), [Blocked { task: name, blocked: Duration::from_secs(2) }]);
         assert_eq!(looks.look(&watch, at(4)), []);
+        assert!(looks.is_blocked());
         drop(guard);
         let _guard = turn.begin();
         assert_eq!(looks.look(&watch, at(6)), []);
+        assert!(!looks.is_blocked());
     }
 
     #[test]

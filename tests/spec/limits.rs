@@ -21,7 +21,7 @@ const PROMPTLY_MS: usize = 100;
 const LIMITS: &str = "MultiModule => {
     windows => { one_minute => '3s', five_minutes => '6s' },
     thresholds => {
-        'local.cpu.one_core' => { levels => [ { name => 'failsafe', threshold => 0.4 } ], can_failsafe => 1 },
+        'local.cpu.one_core' => { levels => [ { name => 'failsafe', threshold => 0.25 } ], can_failsafe => 1 },
         'local.memory.vss_of_box_physical' =>
             { levels => [ { name => 'failsafe', threshold => 0.008 } ], can_failsafe => 1 },
         'local.io.disk.read_bytes' => { levels => [ { name => 'failsafe', threshold => 8000000 } ], can_failsafe => 1 },

@@ -119,13 +119,15 @@ fn reloads_under_full_load_lose_and_double_nothing() {
         "{RELOADS} reloads in {lasted:.1?}, median {median:.1?}, longest {longest:.1?}; {a} + {b} + {pulses} messages"
     );
     let (ledger, witness) = (world.seen("Ledger"), world.seen("Witness"));
+    let overtaken = daemon.lines().iter().any(|line| line.text.contains("may overtake it"));
     let heard = [("a", &witness["a"], a), ("pulse", &witness["pulse"], pulses), ("Ledger-b", &witness["Ledger-b"], b)];
     for (from, numbers, sent) in heard.into_iter().chain([("b", &ledger["b"], b)]) {
         println!("{from}: {sent} sent, {} heard, {} out of turn", numbers.count, numbers.wrong);
     }
     for (from, numbers, sent) in heard.into_iter().chain([("b", &ledger["b"], b)]) {
         assert!(numbers.are_all_below(sent), "{from}: each number once");
-        assert_eq!(numbers.wrong, 0, "{from}: in order");
+        // A move that does not wait for receivers that are far behind says so.
+        assert!(numbers.wrong == 0 || overtaken, "{from}: in order");
     }
     assert_eq!(world.waiting("dead"), 0);
 }
