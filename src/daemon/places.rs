@@ -56,6 +56,7 @@ impl Daemon {
         self.node.dissolve_pools(left.into_iter());
         failpoint!("migration.in_place");
         let by = self.by.as_deref().unwrap_or("the config");
+        self.speaks_anew = false;
         self.supervisor.want(&specs(assembly, &effective, &self.stopped), by).await;
         failpoint!("migration.wanted");
         self.on_their_way.clear();
@@ -145,7 +146,7 @@ impl Daemon {
         let earlier = read_running_conf(&self.state_dir).ok().flatten().unwrap_or_default();
         let (called, level, config) = (self.called.clone(), self.level, effective.clone());
         let running = RunningConfig { generation: earlier.generation, level, called, nowhere, config };
-        if running == earlier {
+        if running == earlier && !self.speaks_anew {
             return Ok(Next { generation: running.generation, file: None });
         }
         let running = RunningConfig { generation: next_generation(earlier.generation), ..running };

@@ -1,11 +1,12 @@
 //! The tasks of a host: what `running.conf` gives it, and how that changes.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::channel::ChannelHandle;
 use crate::config::RunningConfig;
-use crate::daemon::{Assembly, Process, Surroundings};
+use crate::daemon::{Assembly, Process, Saying, Surroundings};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
 use crate::value::Map;
@@ -57,6 +58,14 @@ impl Tasks {
     /// The config that holds.
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Handles lines as the newest daemon does, if one has said how.
+    pub(super) fn follow_daemon(&self, state_dir: &Path) {
+        match Saying::read(state_dir) {
+            Ok(saying) => saying.iter().for_each(|saying| saying.hold(&self.channels)),
+            Err(error) => tracing::error!("{}: lines are handled as before: {error}", self.process),
+        }
     }
 
     /// Opens the files of the channels anew.
