@@ -87,6 +87,16 @@ impl Handling {
         if sinks.is_empty() { Err(HandlingError::Empty) } else { Ok(Self { sinks }) }
     }
 
+    /// The same, with the files of paths that are not whole in this process's directory.
+    #[must_use]
+    pub fn with_whole_paths(&self) -> Self {
+        let whole = |sink: &Sink| match sink {
+            Sink::File(path) => Sink::File(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            other => other.clone(),
+        };
+        Self { sinks: self.sinks.iter().map(|(channel, sink)| (channel.clone(), whole(sink))).collect() }
+    }
+
     /// Where the lines of `channel` go.
     #[must_use]
     pub fn sink(&self, channel: &str) -> &Sink {

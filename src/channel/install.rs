@@ -1,6 +1,7 @@
 //! Making the channels those of this process, and the handle on them.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -44,6 +45,7 @@ pub struct ChannelHandle {
     filter: reload::Handle<Targets, Registry>,
     queue_lines: Arc<Mutex<Option<mpsc::Receiver<QueueLine>>>>,
     outlet: Arc<Outlet>,
+    level: Arc<AtomicU32>,
 }
 
 /// Makes the channels those of this process, once. `level` is 0 for what a user needs, 1 for debugging, 2 and more for
@@ -60,7 +62,12 @@ pub fn install(handling: Handling, level: u32, format: LogFormat) -> Result<Chan
     let subscriber = tracing_subscriber::registry().with(filter).with(ChannelLayer::new(outlet.clone()));
     subscriber.try_init().map_err(|_| ChannelError::Installed)?;
     terminal::installed(&outlet);
-    Ok(ChannelHandle { filter: filter_handle, queue_lines: Arc::new(Mutex::new(Some(queue_lines))), outlet })
+    Ok(ChannelHandle {
+        filter: filter_handle,
+        queue_lines: Arc::new(Mutex::new(Some(queue_lines))),
+        outlet,
+        level: Arc::new(AtomicU32::new(level)),
+    })
 }
 
 fn first_filter(level: u32) -> Result<Targets, ChannelError> {
@@ -75,12 +82,30 @@ impl ChannelHandle {
     pub fn set_level(&self, level: u32) {
         // It fails only when the subscriber is gone, and then nobody says anything.
         drop(self.filter.reload(level::of_level(level)));
+        self.level.store(level, Ordering::Relaxed);
     }
 
     /// From now on the config says this of the channels; it goes before their handling on the command line. Returns
     /// what it said before.
     pub fn configure(&self, settings: Arc<ChannelSettings>) -> Arc<ChannelSettings> {
         self.outlet.configure(settings)
+    }
+
+    /// From now on the command line says this of the channels, and of how their lines look.
+    pub fn handle_by(&self, handling: Handling, format: LogFormat) {
+        self.outlet.handle_by(handling, format);
+    }
+
+    /// What the command line says of them.
+    #[must_use]
+    pub fn handled_by(&self) -> (Handling, LogFormat) {
+        self.outlet.handled_by()
+    }
+
+    /// How much is said.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        self.level.load(Ordering::Relaxed)
     }
 
     /// Opens the files of all channels anew, each with its next line: somebody may have renamed them.

@@ -32,8 +32,8 @@ pub(super) struct Stream {
 
 /// All the ways out.
 pub(super) struct Outlet {
-    /// What the command line says.
-    handling: Handling,
+    /// What the command line says, or whoever started the daemon anew.
+    handling: ArcSwap<Handling>,
     /// What the config says, which goes before it.
     settings: ArcSwap<ChannelSettings>,
     stdout: Mutex<Stream>,
@@ -41,7 +41,7 @@ pub(super) struct Outlet {
     files: Mutex<BTreeMap<PathBuf, LogFile>>,
     queues: QueueLines,
     /// For files.
-    plain: Style,
+    plain: ArcSwap<Style>,
     pub(super) recent: Recent,
 }
 
@@ -69,7 +69,8 @@ fn has_colour(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
 
 impl Outlet {
     pub(super) fn new(handling: Handling, stdout: Stream, stderr: Stream, queues: QueueLines) -> Self {
-        let plain = Style { colour: false, ..stderr.style.clone() };
+        let plain = ArcSwap::from_pointee(Style { colour: false, ..stderr.style.clone() });
+        let handling = ArcSwap::from_pointee(handling);
         let (stdout, stderr, settings) = (Mutex::new(stdout), Mutex::new(stderr), ArcSwap::default());
         Self { handling, settings, stdout, stderr, files: Mutex::default(), queues, plain, recent: Recent::default() }
     }
@@ -77,6 +78,20 @@ impl Outlet {
     /// From now on the config says this; what it said before.
     pub(super) fn configure(&self, settings: Arc<ChannelSettings>) -> Arc<ChannelSettings> {
         self.settings.swap(settings)
+    }
+
+    /// From now on the command line says this.
+    pub(super) fn handle_by(&self, handling: Handling, format: LogFormat) {
+        self.handling.store(Arc::new(handling));
+        self.plain.rcu(|plain| Style { format, ..(**plain).clone() });
+        for stream in [&self.stdout, &self.stderr] {
+            locked(stream).style.format = format;
+        }
+    }
+
+    /// What the command line says.
+    pub(super) fn handled_by(&self) -> (Handling, LogFormat) {
+        ((**self.handling.load()).clone(), self.plain.load().format)
     }
 
     /// Opens all files anew, each with its next line.
@@ -87,7 +102,8 @@ impl Outlet {
     /// Writes a line to where its channel goes, if it passes.
     pub(super) fn write(&self, line: &Line) {
         let settings = self.settings.load();
-        let sink = self.sink(&settings, &line.channel);
+        let handling = self.handling.load();
+        let sink = sink(&settings, &handling, &line.channel);
         if let Some(setting) = settings.channels.get(&line.channel) {
             if setting.has_filters() && !setting.passes(MapView::of(&fields_of(line))) {
                 return;
@@ -98,7 +114,7 @@ impl Outlet {
                 self.queues.offer(queue, line);
             });
         }
-        self.recent.keep(line.task.as_deref(), line.format(&self.plain));
+        self.recent.keep(line.task.as_deref(), line.format(&self.plain.load()));
         match sink {
             Sink::Stdout => self.to_stdout(line),
             Sink::Stderr => self.to_stderr(line),
@@ -111,22 +127,12 @@ impl Outlet {
         }
     }
 
-    /// Where the lines of a channel go: the config goes before the command line, what is said of the channel before
-    /// what is said of errors.
-    fn sink<'s>(&'s self, settings: &'s ChannelSettings, channel: &str) -> &'s Sink {
-        let named = |channel: &str| {
-            let configured = settings.channels.get(channel).and_then(|setting| setting.sink.as_ref());
-            configured.or_else(|| self.handling.named(channel))
-        };
-        named(channel).or_else(|| named(ERROR)).unwrap_or(&Sink::Stderr)
-    }
-
     /// Whether the lines of the channel that is shown as `[TYPE]` go to standard output.
     pub(super) fn shown_on_stdout(&self, shown: &str) -> bool {
-        let settings = self.settings.load();
-        let mut names = settings.channels.keys().map(String::as_str).chain(self.handling.channels());
+        let (settings, handling) = (self.settings.load(), self.handling.load());
+        let mut names = settings.channels.keys().map(String::as_str).chain(handling.channels());
         let named = names.find(|name| visible(&name.to_uppercase()) == shown);
-        *self.sink(&settings, named.unwrap_or(ERROR)) == Sink::Stdout
+        *sink(&settings, &handling, named.unwrap_or(ERROR)) == Sink::Stdout
     }
 
     /// Writes what another process has written, as it is.
@@ -151,7 +157,7 @@ impl Outlet {
     fn to_file(&self, path: &Path, line: &Line, max_bytes: u64) {
         let mut files = locked(&self.files);
         let file = files.entry(path.to_owned()).or_default();
-        let (error, is_written) = match file.append(path, &line.format(&self.plain), max_bytes) {
+        let (error, is_written) = match file.append(path, &line.format(&self.plain.load()), max_bytes) {
             Ok(Appended::Whole) => return,
             Ok(Appended::NotRotated(error)) => (error, true),
             Err(error) => (error, false),
@@ -173,6 +179,16 @@ impl Outlet {
         let (channel, text) = ("error".to_owned(), reason.to_owned());
         self.to_stderr(&Line { channel, text, task: None, fields: Vec::new(), ..line.clone() });
     }
+}
+
+/// Where the lines of a channel go: the config goes before the command line, what is said of the channel before what is
+/// said of errors.
+fn sink<'s>(settings: &'s ChannelSettings, handling: &'s Handling, channel: &str) -> &'s Sink {
+    let named = |channel: &str| {
+        let configured = settings.channels.get(channel).and_then(|setting| setting.sink.as_ref());
+        configured.or_else(|| handling.named(channel))
+    };
+    named(channel).or_else(|| named(ERROR)).unwrap_or(&Sink::Stderr)
 }
 
 /// How large a file of this channel's lines grows.

@@ -108,8 +108,11 @@ pub enum Command {
         /// Which shell
         shell: Shell,
     },
-    /// Prints the manual page, for `man -l -`
-    Man,
+    /// Prints the manual page, or that of one command, for `man -l -`
+    Man {
+        /// Which command
+        command: Option<String>,
+    },
 }
 
 /// Which daemon is meant, and how the answer is printed.

@@ -2,7 +2,7 @@
 
 use super::table::{Side, table, visible};
 use crate::daemon::{
-    DaemonStatus, EventsReport, FailsafeReport, PlaceReport, Status, TaskState, TaskStatus, WorkerStatus,
+    DaemonStatus, EventReport, EventsReport, FailsafeReport, PlaceReport, Status, TaskState, TaskStatus, WorkerStatus,
 };
 
 use Side::{Left, Right};
@@ -53,11 +53,11 @@ fn row(task: &TaskStatus) -> [String; 16] {
         rate(task.rate_in),
         rate(task.rate_out),
         shown(queue.map(|queue| queue.messages)),
-        shown(queue.map(|queue| queue.bytes)),
+        queue.map_or_else(none, |queue| size(queue.bytes)),
         queue.map_or_else(none, |queue| format!("{:.1}%", queue.percent)),
         queue.and_then(|queue| queue.oldest_age_ms).map_or_else(none, seconds),
-        rate(task.cpu),
-        shown(task.memory),
+        share(task.cpu),
+        task.memory.map_or_else(none, size),
         shown(task.files),
         remarks(task),
     ]
@@ -88,11 +88,11 @@ pub(super) fn task(task: &TaskStatus) -> String {
         ("messages in per second", rate(task.rate_in)),
         ("messages out per second", rate(task.rate_out)),
         ("messages waiting", shown(queue.map(|queue| queue.messages))),
-        ("bytes waiting", shown(queue.map(|queue| queue.bytes))),
+        ("bytes waiting", queue.map_or_else(none, |queue| size(queue.bytes))),
         ("queue full", queue.map_or_else(none, |queue| format!("{:.1}%", queue.percent))),
         ("oldest message", queue.and_then(|queue| queue.oldest_age_ms).map_or_else(none, seconds)),
-        ("cpu", rate(task.cpu)),
-        ("memory", shown(task.memory)),
+        ("cpu", share(task.cpu)),
+        ("memory", task.memory.map_or_else(none, size)),
         ("files", shown(task.files)),
         ("failsafe", task.failsafe.clone().unwrap_or_else(none)),
     ];
@@ -101,8 +101,10 @@ pub(super) fn task(task: &TaskStatus) -> String {
         let pid = worker.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
         ("worker", format!("{}: {}{pid}", worker.name, state(worker.state)))
     });
-    let line = |(name, value): (&str, String)| format!("{name}: {}\n", visible(&value));
-    facts.into_iter().chain(waits).chain(workers).map(line).collect()
+    let facts: Vec<_> = facts.into_iter().chain(waits).chain(workers).collect();
+    let width = facts.iter().map(|(name, _)| name.len() + 1).max().unwrap_or(0);
+    let line = |(name, value): (&str, String)| format!("{:width$}  {}\n", format!("{name}:"), visible(&value));
+    facts.into_iter().map(line).collect()
 }
 
 fn place(task: &TaskStatus) -> String {
@@ -163,17 +165,25 @@ pub(super) fn events(report: &EventsReport) -> String {
         0 => String::new(),
         count => format!("({count} earlier events are forgotten)\n"),
     };
-    let line = |event: &crate::daemon::EventReport| {
+    let heads = [("number", Right), ("time", Left), ("task", Left), ("what", Left), ("how", Left)];
+    let row = |event: &EventReport| {
         let by = event.by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
-        let task = event.task.as_deref().unwrap_or("multimodule");
-        visible(&format!("{} {} {task} {}: {}{by}", event.number, event.time, event.what, event.how)) + "\n"
+        let task = event.task.clone().unwrap_or_else(none);
+        [event.number.to_string(), cut(&event.time, 3), task, event.what.clone(), format!("{}{by}", event.how)]
     };
-    forgotten + &report.events.iter().map(line).collect::<String>()
+    forgotten + &table(heads, report.events.iter().map(row))
 }
 
 /// To the second.
 fn short(time: &str) -> String {
-    time.split_once('.').map_or_else(|| time.to_owned(), |(second, _)| format!("{second}Z"))
+    cut(time, 0)
+}
+
+/// A time in UTC with so many digits behind its seconds.
+fn cut(time: &str, digits: usize) -> String {
+    let Some((second, rest)) = time.split_once('.') else { return time.to_owned() };
+    let rest: String = rest.trim_end_matches('Z').chars().chain(std::iter::repeat('0')).take(digits).collect();
+    if digits == 0 { format!("{second}Z") } else { format!("{second}.{rest}Z") }
 }
 
 fn none() -> String {
@@ -188,7 +198,40 @@ fn rate(value: Option<f64>) -> String {
     value.map_or_else(none, |value| format!("{value:.1}"))
 }
 
+/// Processors that are busy: 0.05 is a twentieth of one.
+fn share(value: Option<f64>) -> String {
+    value.map_or_else(none, |value| format!("{value:.2}"))
+}
+
+/// Bytes as people read them.
+#[expect(clippy::cast_precision_loss, reason = "a size for people")]
+fn size(bytes: u64) -> String {
+    let (mut size, mut unit) = (bytes as f64, "B");
+    for next in ["KiB", "MiB", "GiB"] {
+        // Four digits are read at a glance.
+        if size >= 9999.5 {
+            (size, unit) = (size / 1024.0, next);
+        }
+    }
+    format!("{size:.0} {unit}")
+}
+
 #[expect(clippy::cast_precision_loss, reason = "an age for people")]
 fn seconds(ms: u64) -> String {
     format!("{:.1}s", ms as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_at_most_four_digits_and_times_as_many_as_are_asked_for() {
+        let sizes = [0, 9_999, 10_240, 36_683_776, 10 << 30, u64::MAX];
+        let expected = ["0 B", "9999 B", "10 KiB", "35 MiB", "10 GiB", "17179869184 GiB"];
+        assert_eq!(sizes.map(size), expected);
+        assert_eq!(cut("2026-11-22T11:31:31.82247042Z", 3), "2026-11-22T11:31:31.822Z");
+        assert_eq!(cut("2026-11-22T11:31:31.8Z", 3), "2026-11-22T11:31:31.800Z");
+        assert_eq!(short("2026-11-22T11:31:31.8Z"), "2026-11-22T11:31:31Z");
+    }
 }

@@ -53,7 +53,7 @@ impl Daemon {
                     (self.state_dir.clone(), self.supervisor.history().clone(), self.by.clone());
                 aside(reply, move || {
                     let set = stated::set(&state_dir, &task, &kind, state)?;
-                    history.note(Some(&task), What::StateSet, &set.text, by.as_deref());
+                    history.note(Some(&task), What::StateSet, "while it was stopped", by.as_deref());
                     Ok(Answer::Done(set))
                 });
             }

@@ -32,6 +32,7 @@ mod renewal;
 mod reports;
 mod requests;
 mod running_conf;
+mod saying;
 mod service;
 mod share;
 mod start;
@@ -51,6 +52,7 @@ pub use reports::{
 };
 pub use requests::{Answer, CALLS, Call, Caller, Calls, Refusal, RefusalKind, Request};
 pub use running_conf::{RunningConfError, read_running_conf, write_running_conf};
+pub(crate) use saying::Saying;
 pub(crate) use share::Process;
 pub use start::{DaemonOptions, Lines, Serve, run};
 pub use whereabouts::{Published, Whereabouts, known_daemons, runs};

@@ -51,6 +51,7 @@ impl Daemon {
         let left = self.left_by_workers(&assembly.placement);
         self.node.dissolve_pools(left.into_iter());
         failpoint!("migration.in_place");
+        self.speaks_anew = false;
         self.want(assembly, &effective).await;
         failpoint!("migration.wanted");
         self.on_their_way.clear();
@@ -133,7 +134,7 @@ impl Daemon {
         let earlier = read_running_conf(&self.state_dir).ok().flatten().unwrap_or_default();
         let (called, level, config) = (self.called.clone(), self.level, effective.clone());
         let running = RunningConfig { generation: earlier.generation, level, called, nowhere, config };
-        if running == earlier {
+        if running == earlier && !self.speaks_anew {
             return Ok(Next { generation: running.generation, file: None });
         }
         let running = RunningConfig { generation: next_generation(earlier.generation), ..running };

@@ -17,6 +17,7 @@ use super::owed::{Change, Owed};
 use super::places::moved;
 use super::reading::Glance;
 use super::reports::PlanReport;
+use super::saying::Saying;
 use super::service::Service;
 use super::start::DaemonOptions;
 use super::status::Rates;
@@ -92,6 +93,8 @@ pub(super) struct Daemon {
     pub(super) no_cgroups: Vec<Lacking>,
     pub(super) watching: Watching,
     pub(super) service: Service,
+    /// The hosts have not heard what the command line says of channels.
+    pub(super) speaks_anew: bool,
     /// What others see while a config is being applied.
     pub(super) shown: watch::Sender<Option<Arc<Glance>>>,
 }
@@ -141,6 +144,7 @@ impl Daemon {
             no_cgroups: Vec::new(),
             watching,
             service: Service::of(service_manager),
+            speaks_anew: false,
             shown: watch::Sender::new(None),
         }
     }
@@ -150,6 +154,7 @@ impl Daemon {
         let overlay =
             document.as_ref().map_or(Overlay::new(), |document| self.overlay.by_file(document.root().clone()));
         (self.placement, self.on_their_way) = self.earlier_placement();
+        self.tell_hosts_of_channels();
         let waits = document.is_none();
         self.try_apply(overlay, document).await?;
         self.suspect_queues(self.placement.by_task.clone().into_keys());
@@ -162,6 +167,14 @@ impl Daemon {
             tracing::info!("multimodule {} runs {tasks} tasks by {from}, state in {state}", env!("CARGO_PKG_VERSION"));
         }
         Ok(())
+    }
+
+    /// Writes down for hosts what the command line says of channels, and the level that holds.
+    fn tell_hosts_of_channels(&mut self) {
+        match Saying::of(&self.channels, self.level).write(&self.state_dir) {
+            Ok(is_new) => self.speaks_anew |= is_new,
+            Err(error) => tracing::error!("external tasks go on handling lines as before: {error}"),
+        }
     }
 
     /// Looks whether the config file has changed, and whether messages wait for a task that does not run yet.
@@ -302,6 +315,7 @@ impl Daemon {
     pub(super) async fn set_level(&mut self, level: u32) {
         (self.set_level)(level);
         self.level = level;
+        self.tell_hosts_of_channels();
         self.supervisor.set_level(level).await;
         tracing::info!("the debug level is {level} now");
     }

@@ -118,8 +118,11 @@ impl Daemon {
             workers: Vec::new(),
         };
         stand(&mut status, name, &self.placement, views, stopped);
-        let measured = self.measured(name, place);
-        (status.cpu, status.memory, status.files) = (measured.cpu, measured.memory, measured.files);
+        // What was measured last may be of a process that is gone.
+        if status.pid.is_some() || status.workers.iter().any(|worker| worker.pid.is_some()) {
+            let measured = self.measured(name, place);
+            (status.cpu, status.memory, status.files) = (measured.cpu, measured.memory, measured.files);
+        }
         if self.watching.stopped.contains(name) {
             (status.state, status.pid, status.since) = (TaskState::Failsafe, None, None);
         }

@@ -103,6 +103,7 @@ impl Host {
 
     /// Applies the config as it stands on disk now, which may be newer than what was told.
     async fn configure(&mut self) {
+        self.tasks.follow_daemon(&self.state_dir);
         let faults = match read_running_conf(&self.state_dir) {
             Ok(running) => self.tasks.apply(&running.unwrap_or_default()).await,
             Err(error) => {

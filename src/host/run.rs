@@ -75,6 +75,7 @@ async fn serve(options: HostOptions, registry: Registry) -> Result<(), DaemonErr
     // Before a task reads one.
     let log = Log::guarded(&state_dir, &process, redactor);
     let mut tasks = Tasks::new(process.clone(), prefixes, registry, node, channels);
+    tasks.follow_daemon(&state_dir);
     tasks.apply(&running).await;
     failpoint!("host.applied");
     let hello = HostHello {

@@ -1,11 +1,12 @@
 //! The tasks of a host: what `running.conf` gives it, and how that changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::channel::ChannelHandle;
 use crate::config::RunningConfig;
-use crate::daemon::{Assembly, Process, Surroundings};
+use crate::daemon::{Assembly, Process, Saying, Surroundings};
 use crate::name::{QueueName, TaskName};
 use crate::runtime::{Node, Registry};
 use crate::task::Counts;
@@ -63,6 +64,14 @@ impl Tasks {
     /// What the tasks have done, and how much of what this process wrote is its queues' and states'.
     pub(super) fn counts(&self) -> (BTreeMap<TaskName, Counts>, u64) {
         (self.node.counts(), self.node.written_bytes())
+    }
+
+    /// Handles lines as the newest daemon does, if one has said how.
+    pub(super) fn follow_daemon(&self, state_dir: &Path) {
+        match Saying::read(state_dir) {
+            Ok(saying) => saying.iter().for_each(|saying| saying.hold(&self.channels)),
+            Err(error) => tracing::error!("{}: lines are handled as before: {error}", self.process),
+        }
     }
 
     /// Opens the files of the channels anew.

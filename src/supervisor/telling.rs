@@ -62,7 +62,8 @@ impl Watcher {
     pub(super) fn found(&self, outcome: &Outcome) {
         outcome.tell(&self.name);
         match outcome {
-            Outcome::Adopted { .. } => self.note(What::Adopted, &outcome.to_string()),
+            Outcome::Adopted { evidence, same_config: true } => self.note(What::Adopted, evidence),
+            Outcome::Adopted { evidence, .. } => self.note(What::Adopted, &format!("config changed: {evidence}")),
             Outcome::EndedWhileAway { .. } | Outcome::Gone { .. } => self.note(What::Ended, &outcome.to_string()),
             Outcome::AliveButSilent { .. } => {}
         }

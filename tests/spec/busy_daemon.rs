@@ -75,7 +75,7 @@ fn a_daemon_that_has_no_descriptor_left_is_called_all_the_same() {
     world.send("{leak => 1}", "Echo");
     daemon.wait_for("has no descriptor left.", SOON);
     for _ in 0..5 {
-        for words in [&["status"][..], &["status", "Echo"], &["events"], &["log"], &["failsafe"]] {
+        for words in [&["status"][..], &["status", "Echo"], &["events"], &["log"]] {
             let outcome = world.run(MULTIMODULE, words);
             assert!(outcome.code == 0 && !outcome.stdout.is_empty(), "{words:?}: {outcome:?}");
         }

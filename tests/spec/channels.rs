@@ -51,6 +51,13 @@ impl World {
         self.path().join(name)
     }
 
+    /// The lines of one process in a file.
+    fn texts_of(&self, name: &str, pid: u32) -> String {
+        let text = fs::read_to_string(self.file(name)).unwrap_or_default();
+        let of = |line: &&str| line.contains(&format!("({pid}): ")) || line.contains(&format!("\"pid\":{pid},"));
+        text.lines().filter(of).collect::<Vec<_>>().join("\n")
+    }
+
     fn texts(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.file(name)).unwrap_or_default();
         text.lines().map(|line| line.split_once("): ").map_or(line, |(_, text)| text).to_owned()).collect()
@@ -239,4 +246,26 @@ fn in_json_each_line_of_daemon_and_hosts_is_an_object_and_what_is_printed_stays_
         let expected = if read["type"] == "log" { Stream::Out } else { Stream::Error };
         assert_eq!(line.stream, expected, "{read}");
     }
+}
+
+#[test]
+fn an_external_task_follows_what_the_next_daemon_is_told_of_lines_on_its_command_line() {
+    let world = World::new();
+    let tutorial = "{ Example1 => { outstr => 'howdy' } }";
+    let start = |words: &[&str]| {
+        let daemon = world.daemon().config(tutorial).prefix("mytasks::");
+        words.iter().fold(daemon, |daemon, word| daemon.arg(word)).start()
+    };
+    let daemon = start(&["-o", "log:1,error:2,debug:./one.out", "-d", "1"]);
+    let host = world.process("Example1").host;
+    world.wait_for("debug lines of the host", || world.texts_of("one.out", host.pid).contains("[DEBUG]").then_some(()));
+    daemon.terminate();
+    assert_eq!(daemon.exit_code(SOON), 0);
+    let daemon = start(&["-o", "log:1,error:2,debug:./two.out", "-d", "2", "--log-format", "json"]);
+    daemon.wait_for("Example1: adopted", SOON);
+    world.write_config(&tutorial.replace("howdy", "hello"));
+    world.wait_for("its lines in the other file and form", || {
+        world.texts_of("two.out", host.pid).contains("\"type\":\"debug\"").then_some(())
+    });
+    assert_eq!(world.process("Example1").host, host, "it is the same process");
 }

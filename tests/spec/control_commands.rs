@@ -170,6 +170,38 @@ fn a_stopped_task_runs_nowhere_until_it_is_started_and_loses_nothing() {
 }
 
 #[test]
+fn a_stopped_task_stays_so_through_reloads_and_without_a_daemon_and_runs_with_the_next_one() {
+    let world = World::new();
+    let config = |label: &str| format!("{{ Counter => {{ label => '{label}' }}, Echo => {{ label => '{label}' }} }}");
+    let daemon = world.own_daemon(&config("one")).start();
+    daemon.wait_for("Counter: started one", SOON);
+    let host = world.process("Counter").host.pid;
+    does(&world, &["stop", "Counter"], "Counter is stopped");
+    world.write_config(&config("two"));
+    does(&world, &["reload"], "applied");
+    daemon.wait_for("the changed config is applied", SOON);
+    assert_eq!(json(&world, &["status", "Counter"])["state"], "stopped");
+    wait_for_events(&world, "Counter", &["started", "stopped", "ended"]);
+    daemon.kill();
+    daemon.exit(SOON);
+    // Nobody is left who could start it.
+    let of_counter = |file: &std::fs::DirEntry| file.file_name().to_string_lossy().starts_with("Counter.process");
+    assert!(!std::fs::read_dir(world.state()).unwrap().flatten().any(|file| of_counter(&file)));
+    assert!(!Path::new(&format!("/proc/{host}")).exists());
+    let next = world.own_daemon(&config("two")).start();
+    next.wait_for("Counter: started two", SOON);
+    assert_eq!(daemon.lines().iter().filter(|line| line.text.starts_with("Counter: started")).count(), 1);
+}
+
+/// Asks until this has happened to a task, in this order.
+fn wait_for_events(world: &World, task: &str, expected: &[&str]) {
+    let begin = std::time::Instant::now();
+    while events(world, task) != expected {
+        assert!(begin.elapsed() < SOON, "{:?}", events(world, task));
+    }
+}
+
+#[test]
 fn a_restarted_task_has_another_process_and_a_migrated_one_another_place() {
     let world = World::new();
     let daemon = tutorial(&world);
@@ -288,4 +320,10 @@ fn shells_and_man_are_told_of_the_commands() {
     }
     let page = ask(&world, &["man"]);
     assert!(page.code == 0 && page.stdout.starts_with(".ie") && page.stdout.contains("multimodule"), "{page:?}");
+    let page = ask(&world, &["man", "events"]);
+    assert!(
+        page.code == 0 && page.stdout.contains("multimodule\\-events") && page.stdout.contains("by whom"),
+        "{page:?}"
+    );
+    refuses(&world, &["man", "evnts"], 64, "there is no command evnts");
 }
