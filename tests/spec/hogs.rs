@@ -13,6 +13,8 @@ const WHILE: Duration = Duration::from_secs(60);
 
 /// All of them.
 pub(crate) const HOGS: [&str; 8] = ["Spinner", "Memory", "Leaker", "Threads", "Bomb", "Writer", "Reader", "Spiky"];
+/// How many threads spin: what one task gets of a machine that others use as well is little.
+const SPINNERS: usize = 8;
 /// For how long the spiky one takes too much, and takes nothing then.
 const SPIKE: Duration = Duration::from_millis(1500);
 
@@ -43,7 +45,6 @@ fn stay() {
     }
 }
 
-/// On more threads than there are processors, as others want these too.
 fn spin() {
     let spin = || {
         let begin = std::time::Instant::now();
@@ -51,7 +52,7 @@ fn spin() {
             std::hint::spin_loop();
         }
     };
-    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(spin))));
+    thread::scope(|scope| (0..SPINNERS).for_each(|_| drop(scope.spawn(spin))));
 }
 
 fn fill_memory() {

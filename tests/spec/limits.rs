@@ -10,8 +10,8 @@ use crate::world::{SOON, World};
 
 /// A window of 3 s, the shortest, and 2 s to stop what is found: that is promised.
 const PROMISED: Duration = Duration::from_secs(5);
-/// A machine of which more is wanted than it has, by its load, gets as much again.
-const STOPPED: Duration = Duration::from_secs(10);
+/// The longest that is waited for it on a machine of which far more is wanted than it has.
+const STOPPED: Duration = Duration::from_secs(30);
 
 /// What the bystanders are offered each second, and in which time all but one of a hundred must be delivered.
 const OFFERED: u32 = 1000;
@@ -21,7 +21,7 @@ const PROMPTLY_MS: usize = 100;
 const LIMITS: &str = "MultiModule => {
     windows => { one_minute => '3s', five_minutes => '6s' },
     thresholds => {
-        'local.cpu.one_core' => { levels => [ { name => 'failsafe', threshold => 0.25 } ], can_failsafe => 1 },
+        'local.cpu.one_core' => { levels => [ { name => 'failsafe', threshold => 0.2 } ], can_failsafe => 1 },
         'local.memory.vss_of_box_physical' =>
             { levels => [ { name => 'failsafe', threshold => 0.008 } ], can_failsafe => 1 },
         'local.io.disk.read_bytes' => { levels => [ { name => 'failsafe', threshold => 8000000 } ], can_failsafe => 1 },
@@ -92,12 +92,12 @@ const TRIALS: [Trial; 10] = [
     },
 ];
 
-/// How long it may take to stop something, now.
+/// How long it may take to stop something now: longer by as much as others want of this machine.
 fn allowed() -> Duration {
     let load = fs::read_to_string("/proc/loadavg").expect("the kernel tells its load");
     let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).expect("a number");
     let cpus = std::thread::available_parallelism().expect("the kernel tells").get();
-    if load > 2.0 * cpus as f64 { STOPPED } else { PROMISED }
+    PROMISED.mul_f64((load / cpus as f64).max(1.0)).min(STOPPED)
 }
 
 /// Waits until it is stopped for what it does, and says why; how long that took.
@@ -106,7 +106,7 @@ fn is_stopped(world: &World, daemon: &Daemon, trial: &Trial) -> Duration {
     begins(world, daemon, name);
     let (begin, file) = (Instant::now(), world.state().join(format!("{name}.failsafe")));
     while !file.exists() {
-        assert!(begin.elapsed() < 2 * STOPPED, "{name} is not stopped\n{}", daemon.stdout());
+        assert!(begin.elapsed() < STOPPED, "{name} is not stopped\n{}", daemon.stdout());
         goes_on(world);
         std::thread::park_timeout(Duration::from_millis(20));
     }
@@ -137,7 +137,10 @@ fn whatever_takes_too_much_is_stopped_while_bystanders_deliver_a_thousand_messag
         world.write_config(&config(&entries, &routes));
         let stopped = is_stopped(&world, &daemon, trial);
         let slowest = bystanders.slowest_ms(said);
-        println!("{} was stopped after {stopped:.1?}; the slowest message meanwhile took {slowest} ms", trial.name);
+        let (name, allowed) = (trial.name, allowed());
+        println!(
+            "{name}: stopped after {stopped:.1?} of {allowed:.1?}, the slowest message meanwhile took {slowest} ms"
+        );
     }
     let dead = world.waiting("dead");
     world.wait_for("more that does not fit: its sender goes on", || (world.waiting("dead") > dead + 100).then_some(()));
@@ -268,7 +271,7 @@ fn a_task_within_the_daemon_that_is_stopped_is_taken_out_and_its_messages_wait()
 fn what_is_stopped_stays_so_until_a_person_clears_it_and_old_readings_do_not_stop_it_again() {
     let world = World::new();
     let daemon = world.own_daemon(&config("Leaker => {},", "")).start();
-    daemon.wait_for("Leaker: failsafe: ", 2 * STOPPED);
+    daemon.wait_for("Leaker: failsafe: ", STOPPED);
     daemon.wait_for("Leaker: parked", SOON);
     daemon.interrupt();
     assert_eq!(daemon.exit_code(SOON), 0);
@@ -281,7 +284,7 @@ fn what_is_stopped_stays_so_until_a_person_clears_it_and_old_readings_do_not_sto
     fs::remove_file(world.state().join("Leaker.failsafe")).unwrap();
     daemon.wait_for("Leaker: takes what it can", SOON);
     // By new readings alone, and those take their time.
-    daemon.wait_for("Leaker: failsafe: ", 2 * STOPPED);
+    daemon.wait_for("Leaker: failsafe: ", STOPPED);
     assert!(begin.elapsed() > Duration::from_secs(2));
     daemon.interrupt();
     assert_eq!(daemon.exit_code(SOON), 0);
