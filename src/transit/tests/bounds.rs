@@ -266,3 +266,30 @@ fn how_full_a_queue_is_shows_to_all_whoever_consumes_it() {
     finish_all(&mut consumer, &taken);
     assert_eq!(fullness(), [Some(0.0), Some(0.0)]);
 }
+
+#[test]
+fn what_was_appended_counts_as_written_by_the_page_and_what_is_mapped_counts_once_between_two_looks() {
+    let fixture = Fixture::new();
+    let (sender, mut consumer) = (fixture.sender(), fixture.consumer());
+    let written = || {
+        let before = fixture.transit.written_bytes();
+        fixture.transit.tidy().unwrap();
+        fixture.transit.written_bytes() - before
+    };
+    sender.append(&out(b"x")).unwrap();
+    assert_eq!((written(), written()), (4096, 0));
+    (0..10).for_each(|_| sender.append(&out(&[1; 100_000])).unwrap());
+    let ten = written();
+    assert!((1_000_000..1_010_000).contains(&ten), "{ten}");
+    for _ in 0..2000 {
+        sender.append(&out(&[1; 100_000])).unwrap();
+        let taken = drain(&mut consumer);
+        finish_all(&mut consumer, &taken);
+    }
+    let hot = written();
+    assert!((1_000_000..100_000_000).contains(&hot), "200 MB went through {hot} bytes of files");
+    sender.append(&out(b"x")).unwrap();
+    drop(sender);
+    assert_eq!(written(), 0);
+    assert!(fixture.transit.written_bytes() >= ten + hot + 8192, "also what the last clone has left");
+}
