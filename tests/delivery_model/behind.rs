@@ -166,15 +166,12 @@ impl Run {
             self.step();
             self.is_quiet()
         });
-        let verdict = if is_quiet { self.verdict() } else { Verdict::Stuck };
-        (verdict, self.crashes)
+        (if is_quiet { self.verdict() } else { Verdict::Stuck }, self.crashes)
     }
 
     fn verdict(&self) -> Verdict {
-        if let Some(lost) = (0..self.case.numbers).find(|number| !self.handled.contains(number)) {
-            return Verdict::Lost(lost);
-        }
-        first_behind(&self.handled).map_or(Verdict::Kept, Verdict::OutOfOrder)
+        let lost = (0..self.case.numbers).find(|number| !self.handled.contains(number)).map(Verdict::Lost);
+        lost.unwrap_or_else(|| first_behind(&self.handled).map_or(Verdict::Kept, Verdict::OutOfOrder))
     }
 
     fn has(&self, rule: Rule) -> bool {
@@ -222,10 +219,12 @@ impl Run {
             return self.lanes.iter_mut().for_each(|lane| lane.taken = lane.finished);
         }
         self.consumer.take_if(|consumer| *consumer == process);
-        self.known[process] = if process == DAEMON { self.place } else { self.published };
         if process == DAEMON {
+            // The next one begins a move again that the last one has told nobody the end of.
+            self.place = if self.published == self.place { self.place } else { Place::Nowhere };
             (self.look, self.pauses) = (None, false);
         }
+        self.known[process] = if process == DAEMON { self.place } else { self.published };
         if process == self.process {
             let record = self.a.record.clone();
             self.a = Sender { next: record.0, pending: record.1.clone(), record, ..Sender::default() };
@@ -261,7 +260,7 @@ impl Run {
 
     /// The daemon: is everybody through with the old place?
     fn go_on(&mut self) {
-        let is_known = self.known.iter().all(|known| *known == Place::Nowhere);
+        let is_known = self.known.iter().chain([&self.published]).all(|known| *known == Place::Nowhere);
         let is_settled = self.a.outbox.is_empty() || !self.has(Rule::OutboxBeforeTheLook);
         if self.place != Place::Nowhere || !is_known || self.consumer.is_some() || !is_settled && self.look.is_none() {
             return;
