@@ -76,6 +76,14 @@ pub(super) fn keep(secret: &str) -> bool {
     kept
 }
 
+/// Keeps one text in mind, as another process looks for it; false when there are too many.
+#[must_use]
+pub(super) fn keep_text(text: String) -> bool {
+    let kept = KNOWN.write().unwrap_or_else(PoisonError::into_inner).keep_all(vec![text]);
+    IS_ANY.store(true, Ordering::Release);
+    kept
+}
+
 /// All texts that are looked for.
 pub(super) fn texts() -> Vec<String> {
     known().0.clone()
@@ -92,7 +100,10 @@ fn known() -> RwLockReadGuard<'static, Known> {
 
 impl Known {
     fn keep(&mut self, secret: &str) -> bool {
-        let mut new = forms(secret);
+        self.keep_all(forms(secret))
+    }
+
+    fn keep_all(&mut self, mut new: Vec<String>) -> bool {
         new.retain(|form| !self.0.contains(form));
         let has_room = self.0.len() + new.len() <= MAX_TEXTS;
         if has_room {

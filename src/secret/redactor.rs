@@ -26,7 +26,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 
-use super::known::{keep, texts};
+use super::known::{keep, keep_text, texts};
 use super::pieces::Pieces;
 use super::read::MAX_SECRET_BYTES;
 use crate::process::close_others;
@@ -41,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PIECE: usize = 64 << 10;
 
 const SECRET: u8 = b's';
+const TEXT: u8 = b't';
 const REOPEN: u8 = b'r';
 const BEGIN: u8 = b'b';
 const DONE: u8 = b'.';
@@ -78,7 +79,7 @@ impl Redactor {
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        texts().iter().try_for_each(|text| self.keep(text))?;
+        texts().iter().try_for_each(|text| self.order(TEXT, text.as_bytes()))?;
         self.order(BEGIN, &[])
     }
 
@@ -185,6 +186,7 @@ fn obey(mut orders: &UnixStream, log: &Path, output: &mut File) -> io::Result<u8
     orders.read_exact(&mut text)?;
     let is_done = match what {
         SECRET => String::from_utf8(text).is_ok_and(|secret| keep(&secret)),
+        TEXT => String::from_utf8(text).is_ok_and(keep_text),
         REOPEN => open(log).map(|file| *output = file).is_ok(),
         _ => what == BEGIN,
     };
