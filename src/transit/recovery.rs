@@ -39,6 +39,11 @@ pub(super) fn walk(segment: &Segment, lane: LaneId, from: Mark, to: u64) -> Walk
     walk
 }
 
+/// Whether a good record stands at a position.
+pub(super) fn holds_record(segment: &Segment, lane: LaneId, position: u64) -> bool {
+    read(segment, lane, position, &mut Vec::new()).is_some()
+}
+
 /// Copies out and checks the record at a position; nothing where there is no good one.
 fn read(segment: &Segment, lane: LaneId, position: u64, bytes: &mut Vec<u8>) -> Option<Decoded> {
     let offset = segment.offset(position)?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::error::Error;
 use super::super::map::PAGE;
+use super::super::recovery;
 use super::super::segment::{self, SMALLEST, Segment, SegmentFault, lane_directory};
 use super::super::settings::Fsync;
 use super::{LaneWriter, aside_name};
@@ -35,11 +36,26 @@ impl LaneWriter {
         });
         if whole {
             self.current = self.old.pop_back();
+            self.settle_count();
         }
         failpoint!("recovery.segments_opened");
         self.remove_finished(usize::MAX)?;
         self.segment_end_count = u64::MAX;
         Ok(())
+    }
+
+    /// A writer that was killed while it published may have left a count that is ahead of its position: there is a whole
+    /// record behind the lane's end then, and what is before it is counted anew.
+    fn settle_count(&mut self) {
+        let Some(current) = &self.current else { return };
+        if !recovery::holds_record(current, self.id, self.mark.position) {
+            return;
+        }
+        let counted = recovery::walk(current, self.id, current.base, self.mark.position).end;
+        if counted.position == self.mark.position {
+            self.mark = counted;
+            self.slot().publish_written(counted);
+        }
     }
 
     /// A segment beyond the lane's end belongs to an index that is no more.

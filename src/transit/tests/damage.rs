@@ -140,3 +140,18 @@ fn a_damaged_index_is_refused_with_the_reason() {
     check(&[&[1; 8], &whole[8..]].concat(), "not an index");
     check(&[&whole[..8], &[9], &whole[9..]].concat(), "format 9");
 }
+
+#[test]
+fn a_writer_that_was_killed_between_count_and_position_leaves_no_wrong_count() {
+    let fixture = Fixture::new();
+    append_numbers(&fixture.sender(), 0..4);
+    let queue = fixture.transit.inner().find(&fixture.queue).unwrap().unwrap();
+    let slot = queue.index.slot(0);
+    let written = slot.written();
+    // So it stands between the two: the last record is whole, it counts, and its position is not published.
+    slot.publish_written(protocol::Mark { position: written.position / 4 * 3, count: 4 });
+    append_numbers(&fixture.sender(), 4..6);
+    let taken = drain(&mut fixture.consumer());
+    assert_eq!(bodies(&taken), ["0", "1", "2", "4", "5"]);
+    assert_eq!((slot.written().count, taken.last().unwrap().count), (5, 5));
+}
