@@ -28,9 +28,11 @@ use crate::task::{Counts, pool_of};
 use crate::transit::{Bell, Fsync, Overflow, Settings};
 use crate::value::Map;
 
-/// Orders wait while an actor handles something: a changed config, however often it changes, a word on its output (who
-/// asks again has given up the question before), a quiesce and a stop.
+/// Orders wait while an actor handles something: a changed config, however often it changes, a quiesce and a stop, and
+/// words on its output.
 const ORDERS: usize = 5;
+/// The first three of these, which must find room however often somebody has asked for a word.
+const COMMANDS: usize = 3;
 
 /// What an actor is made of.
 pub(super) struct Setup {
@@ -236,6 +238,10 @@ impl Actor {
     /// Tells the actor something, once each but for `configure`. One that has ended is told nothing. It never waits:
     /// an actor that is held up must not hold up its node.
     pub(super) fn order(&self, order: Order) {
+        if matches!(order, Order::Append(_)) && self.orders.capacity() <= COMMANDS {
+            tracing::debug!("an actor that is busy for long is not asked for its output again");
+            return;
+        }
         if self.orders.try_send(order).is_err() {
             tracing::debug!("an actor that has ended was given an order");
         }
@@ -285,5 +291,30 @@ pub fn settings(queue: &QueueSettings) -> Settings {
         overflow,
         block_timeout: queue.block_timeout.unwrap_or(usual.block_timeout),
         fsync,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_actor_that_is_busy_for_long_is_told_to_end_however_often_it_was_asked_for_its_output() {
+        let (orders, mut rx) = mpsc::channel(ORDERS);
+        let (counters, changed) = (Arc::default(), Changed::default());
+        let actor = Actor { counters, orders, changed, join: tokio::spawn(std::future::pending()) };
+        for _ in 0..2 * ORDERS {
+            let (appended, _nobody) = oneshot::channel();
+            actor.order(Order::Append(appended));
+        }
+        actor.order(Order::Configure);
+        actor.order(Order::Quiesce);
+        actor.order(Order::Stop { until: Instant::now() });
+        let told: Vec<_> = std::iter::from_fn(|| rx.try_recv().ok()).collect();
+        assert!(
+            matches!(told[..], [.., Order::Configure, Order::Quiesce, Order::Stop { .. }]),
+            "{} orders",
+            told.len()
+        );
     }
 }

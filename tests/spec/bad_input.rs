@@ -186,7 +186,8 @@ fn a_state_directory_that_is_removed_under_way_is_reported_and_its_messages_wait
     let world = World::new();
     let daemon = world.own_daemon(COUNTER).start();
     daemon.wait_for("Counter: started", SOON);
-    fs::remove_dir_all(world.state()).unwrap();
+    // The daemon may be writing there.
+    world.wait_for("its removal", || fs::remove_dir_all(world.state()).ok());
     world.send("{from => 'a', n => 1}", "Counter");
     daemon.wait_for("has heard 1.", SOON);
     daemon.wait_for("[ERROR] Counter: its state could not be saved", SOON);

@@ -67,8 +67,8 @@ fn work_off(world: &World, queues: &[&str]) {
 
 /// Who is where in this round: stateless and stateful tasks change places and settings; one comes and goes.
 fn busy(round: usize, more: &str) -> String {
-    // One bit changes from round to round: tasks that talk to each other do not move at once.
-    let outside = |bit: usize| (round ^ round >> 1) >> bit & 1;
+    // In every other round tasks that talk to each other move at once.
+    let outside = |bit: usize| round >> bit & 1;
     let ledger = format!("Ledger => {{ label => '{round}', is_external => {} }},", outside(1));
     format!(
         "{{ {more} {} Relay => {{ label => '{round}', is_external => {}, queue => {{ max_messages => 2000 }} }},
