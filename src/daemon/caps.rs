@@ -39,8 +39,7 @@ fn number(name: &str, look_up: LookUp) -> nix::Result<Option<u32>> {
     name.parse().map_or_else(|_| look_up(name), |number| Ok(Some(number)))
 }
 
-/// The users and groups that entries name and that their processes cannot have here. A host opens its queue, its state
-/// and those of whom it sends to, which nobody may but the daemon's user.
+/// The users and groups that entries name and that their processes cannot have here.
 pub(super) fn account_faults(wanted: &BTreeMap<TaskName, Wanted>) -> Vec<PathFault> {
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     let mut faults = Vec::new();
@@ -58,11 +57,9 @@ pub(super) fn account_faults(wanted: &BTreeMap<TaskName, Wanted>) -> Vec<PathFau
 
 fn user_fault(name: &str, own: u32) -> Option<(String, Option<String>)> {
     match number(name, user_number) {
-        Ok(Some(user)) if user == own => None,
+        Ok(Some(user)) if own == 0 || user == own => None,
         Ok(Some(_)) => {
-            let reason = format!(
-                "a task runs as the daemon does, as user {own}: as {name} it could not open its queue and its state"
-            );
+            let reason = format!("only root can run a task as another user than itself, which is {own}");
             let advice = format!("run it in a daemon of its own that is started as {name}, with another -s");
             Some((reason, Some(advice)))
         }
@@ -147,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_daemons_own_user_can_be_had_and_other_groups_by_root() {
+    fn root_can_have_other_users_and_groups_and_nobody_else_can() {
         let check = |fault: Option<(String, Option<String>)>, expected: Option<&str>| match (fault, expected) {
             (None, None) => {}
             (Some((reason, _)), Some(part)) => assert!(reason.contains(part), "{reason}"),
@@ -155,8 +152,8 @@ mod tests {
         };
         check(user_fault("root", 0), None);
         check(user_fault("1000", 1000), None);
-        check(user_fault("1000", 0), Some("as user 0: as 1000 it could not open its queue"));
-        check(user_fault("root", 1000), Some("as user 1000"));
+        check(user_fault("1000", 0), None);
+        check(user_fault("root", 1000), Some("only root can run a task as another user than itself, which is 1000"));
         check(user_fault("nobody-of-that-name", 0), Some("there is no user nobody-of-that-name"));
         check(group_fault("4711", 0, 0), None);
         check(group_fault("4711", 1000, 4711), None);

@@ -15,7 +15,7 @@ use crate::config::MAIN;
 use crate::daemon::{DaemonError, Lines, process_name, program_text, read_running_conf, run_in_runtime};
 use crate::link::{self, HostHello, HostLink};
 use crate::name::TaskName;
-use crate::process::{HostLock, NONCE_VARIABLE};
+use crate::process::{HostLock, NONCE_VARIABLE, keep_rights_from_programs};
 use crate::runtime::{Node, NodeOptions, Registry};
 use crate::task::{pool_of, worker_name};
 use crate::transit::{self, Transit};
@@ -52,6 +52,8 @@ pub struct HostOptions {
 /// # Errors
 /// There is nothing for a process of this name to run, or what it needs cannot be used.
 pub fn run(options: HostOptions, registry: Registry) -> Result<(), DaemonError> {
+    // Threads that tasks have come from this one.
+    keep_rights_from_programs().map_err(|source| DaemonError::Kernel { what: "giving up rights", source })?;
     run_in_runtime(Some(THREADS), serve(options, registry))
 }
 

@@ -16,15 +16,16 @@
 #![expect(unsafe_code, reason = "setpriority has no safe interface")]
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{Gid, Group, Uid, User, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Group, Uid, User, setgid, setgroups};
 use serde::{Deserialize, Serialize};
 
 use super::Argument;
+use super::another_user::become_user;
 
 /// How long after SIGXCPU the kernel kills, in seconds of processor time.
 const CPU_GRACE_S: u64 = 1;
@@ -129,7 +130,7 @@ impl Caps {
         if let Some(nice) = self.nice {
             set_niceness(nice).map_err(|errno| format!("cannot set nice to {nice}: {}", errno.desc()))?;
         }
-        self.change_user().map_err(|errno| format!("cannot run as user {:?}: {}", self.user, errno.desc()))?;
+        self.change_user().map_err(|error| format!("cannot run as user {:?}: {error}", self.user))?;
         if self.no_new_privileges {
             set_no_new_privs().map_err(|errno| format!("cannot forbid new rights: {}", errno.desc()))?;
         }
@@ -152,19 +153,19 @@ impl Caps {
         Ok(())
     }
 
-    fn change_user(&self) -> nix::Result<()> {
+    fn change_user(&self) -> io::Result<()> {
         let user = self.user.map(Uid::from_raw);
-        let own_group = |user: Uid| Ok(User::from_uid(user)?.map(|user| user.gid));
+        let own_group = |user: Uid| User::from_uid(user)?.map(|user| user.gid).ok_or(Errno::EINVAL);
         let group = match (self.group, user) {
             (Some(group), _) => Some(Gid::from_raw(group)),
-            (None, Some(user)) => Some(own_group(user)?.ok_or(Errno::EINVAL)?),
+            (None, Some(user)) => Some(own_group(user)?),
             (None, None) => None,
         };
         if let Some(group) = group.filter(|group| *group != Gid::effective() || Uid::effective().is_root()) {
             setgroups(&[group])?;
             setgid(group)?;
         }
-        user.filter(|user| *user != Uid::effective()).map_or(Ok(()), setuid)
+        user.filter(|user| *user != Uid::effective()).map_or(Ok(()), become_user)
     }
 }
 

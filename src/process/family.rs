@@ -99,11 +99,13 @@ fn listed_children(pid: u32) -> Result<Vec<ProcessStat>, FileError> {
     Ok(children)
 }
 
-/// Whether a process is of our user and has the mark. One whose environment may not be read is not ours.
+/// Whether a process has the mark and is of our user; of any user, if we are root: its tasks may be others'. One whose
+/// environment may not be read is not ours.
 fn is_marked(pid: u32, nonce: &Nonce) -> bool {
-    let ours = std::fs::metadata(format!("/proc/{pid}"))
-        .is_ok_and(|metadata| metadata.uid() == nix::unistd::Uid::effective().as_raw());
-    ours && environment(pid).is_ok_and(|bytes| has_mark(&bytes, nonce))
+    let own = nix::unistd::Uid::effective();
+    let is_ours = |metadata: std::fs::Metadata| own.is_root() || metadata.uid() == own.as_raw();
+    std::fs::metadata(format!("/proc/{pid}")).is_ok_and(is_ours)
+        && environment(pid).is_ok_and(|bytes| has_mark(&bytes, nonce))
 }
 
 /// Whether an environment holds the mark `nonce`.

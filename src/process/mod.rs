@@ -1,6 +1,7 @@
 //! Processes: which one is meant, who holds what (locks, limits, signals), and the keepers that start and end the
 //! processes of external tasks; and how an error of a file reads.
 
+mod another_user;
 mod argument;
 mod caps;
 mod descriptors;
@@ -35,6 +36,8 @@ mod spawner_main;
 mod stat;
 mod title;
 
+pub(crate) use another_user::with_rights_passed_on;
+pub use another_user::{is_of_another_user, keep_rights_from_programs};
 pub use argument::{Argument, ArgumentError};
 pub use caps::{CapLacking, Caps, group_number, user_number};
 pub(crate) use descriptors::close_others;

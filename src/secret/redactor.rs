@@ -29,7 +29,7 @@ use nix::sys::signal::SigSet;
 use super::known::{keep, keep_text, texts};
 use super::pieces::Pieces;
 use super::read::MAX_SECRET_BYTES;
-use crate::process::close_others;
+use crate::process::{close_others, with_rights_passed_on};
 
 /// The first word of its command line; the second is the log.
 const NAME: &str = "multimodule redactor";
@@ -67,7 +67,7 @@ impl Redactor {
         command.arg0(NAME).arg(log).env_clear().current_dir("/");
         command.stdin(pipe.try_clone()?).stdout(open(log)?).stderr(Stdio::from(OwnedFd::from(its_end)));
         let mut redactor = Self { orders };
-        let mut child = command.spawn()?;
+        let mut child = with_rights_passed_on(|| command.spawn())?;
         match redactor.begin() {
             Ok(()) => Ok((redactor, child)),
             Err(error) => {

@@ -8,12 +8,18 @@ use nix::sys::statfs::statfs;
 use nix::unistd::{AccessFlags, Uid, access};
 
 use super::error::Error;
+use crate::process::is_of_another_user;
 
 /// The transit directory that is meant when none is named: `MULTIMODULE_TRANSIT`; else for root
 /// `/var/lib/multimodule/transit`, for others `$XDG_STATE_HOME/multimodule/transit`, where that variable is by
 /// default `~/.local/state`. An error where neither variable nor home is set.
 pub fn default_root() -> Result<PathBuf, Error> {
-    choose_root(Uid::effective().is_root(), |name| std::env::var_os(name).map(PathBuf::from))
+    choose_root(is_root(), |name| std::env::var_os(name).map(PathBuf::from))
+}
+
+/// Whether this process is root's: a host may run as another user, and uses what is the daemon's.
+fn is_root() -> bool {
+    Uid::effective().is_root() || is_of_another_user()
 }
 
 fn choose_root(is_root: bool, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, Error> {
@@ -39,11 +45,13 @@ pub(super) fn prepare(path: &Path) -> Result<(), Error> {
     if !metadata.is_dir() {
         return Err(Error::NotADirectory { path: path.to_owned() });
     }
-    check_owner(path, metadata.uid(), Uid::effective().as_raw())?;
+    let ours = if is_root() { Uid::from_raw(0) } else { Uid::effective() };
+    check_owner(path, metadata.uid(), ours.as_raw())?;
     let kind = statfs(path).map_err(|errno| Error::io(path, errno))?;
     check_file_system(path, kind.filesystem_type().0)?;
-    access(path, AccessFlags::W_OK | AccessFlags::X_OK)
-        .map_err(|errno| Error::NotWritable { path: path.to_owned(), source: io::Error::from(errno) })
+    // The kernel answers by the user alone, whatever rights he has beside.
+    let access = if is_of_another_user() { Ok(()) } else { access(path, AccessFlags::W_OK | AccessFlags::X_OK) };
+    access.map_err(|errno| Error::NotWritable { path: path.to_owned(), source: io::Error::from(errno) })
 }
 
 fn check_owner(path: &Path, owner: u32, ours: u32) -> Result<(), Error> {

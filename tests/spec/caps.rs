@@ -48,30 +48,66 @@ fn times(daemon: &Daemon, text: &str) -> usize {
 #[test]
 fn a_user_whom_a_task_cannot_be_ends_the_start_with_its_line_and_is_refused_by_a_reload() {
     let world = World::new();
-    let another = if is_root() { "nobody" } else { "root" };
-    let wrong = format!(
-        "{{\n  Example1 => {{\n    limits => {{\n      user => '{another}' }} }},\n  \
-         Example2 => {{ is_external => 1, limits => {{ user => 'none-of-that-name',\n  \
-         group => 'no-group-either' }} }},\n}}"
-    );
-    let daemon = world.daemon().config(&wrong).prefix("mytasks::").start();
+    let wrong = "{
+  Example1 => {
+    limits => {
+      user => 'none-of-that-name' } },
+  Example2 => { is_external => 1, limits => { group => 'no-group-either' } },
+}";
+    let daemon = world.daemon().config(wrong).prefix("mytasks::").start();
     assert_eq!(daemon.exit_code(SOON), 78, "{daemon:?}");
-    for told in [
-        "test.conf:4:7: Example1.limits.user: a task runs as the daemon does, as user ",
-        "Example2.limits.user: there is no user none-of-that-name",
-        "Example2.limits.group: there is no group no-group-either",
-        &format!("run it in a daemon of its own that is started as {another}, with another -s"),
-    ] {
-        daemon.wait_for(told, SOON);
-    }
+    daemon.wait_for("test.conf:4:7: Example1.limits.user: there is no user none-of-that-name", SOON);
+    daemon.wait_for("Example2.limits.group: there is no group no-group-either", SOON);
     let own = nix::unistd::Uid::effective();
     let daemon = world.own_daemon(&config(&format!("user => {own}"))).start();
     daemon.wait_for("Counter: started", SOON);
-    world.write_config(&config(&format!("user => '{another}'")));
+    world.write_config(&config(if is_root() { "user => 'none-of-that-name'" } else { "user => 'root'" }));
     daemon.wait_for("the changed config is refused", SOON);
-    daemon.wait_for("a task runs as the daemon does", SOON);
+    daemon.wait_for(if is_root() { "there is no user" } else { "only root can run a task as another user" }, SOON);
     world.send("{from => 'a', n => 1}", "Counter");
     daemon.wait_for("Counter: has heard 1.", SOON);
+}
+
+/// A field of what the kernel says of a process's rights.
+fn rights(pid: u32, field: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of that name");
+    line.split_whitespace().next().expect("a value").trim_start_matches('0').to_owned()
+}
+
+#[test]
+fn a_task_of_another_user_passes_by_the_permissions_of_files_and_its_programs_have_no_rights() {
+    if !is_root() {
+        println!("only root can run a task as another user: nothing is checked");
+        return;
+    }
+    let world = World::new();
+    let entry = |user: &str| format!("{{ Counter => {{ limits => {{ {user} }} }}, Other => {{}} }}");
+    let daemon = world.own_daemon(&entry("user => 'nobody'")).start();
+    daemon.wait_for("Counter: started", SOON);
+    let record = world.process("Counter");
+    world.send("{child => 'exec sleep 600'}", "Counter");
+    let line = daemon.wait_for("has child ", SOON);
+    let child = daemon.lines()[line].text.clone();
+    let child: u32 = child.split("has child ").nth(1).unwrap().trim_end_matches('.').parse().unwrap();
+    let sets = |pid| ["Uid:", "CapEff:", "CapPrm:"].map(|field| rights(pid, field));
+    // CAP_DAC_OVERRIDE is the second of them.
+    assert_eq!(sets(record.host.pid), ["65534", "2", "2"]);
+    assert_eq!(sets(child), ["65534", "", ""]);
+    assert_eq!(["CapInh:", "CapAmb:"].map(|field| rights(child, field)), ["", ""]);
+    world.send("{from => 'a', n => 1}", "Counter");
+    daemon.wait_for("Counter: has heard 1.", SOON);
+    // What it has started is ended with it, also by the mark alone; and root goes on from its state.
+    world.write_config(&entry(""));
+    daemon.wait_for("Counter: its changed limits hold now, but from its next start: user", SOON);
+    assert_eq!(world.run(env!("CARGO_BIN_EXE_multimodule"), &["restart", "Counter"]).code, 0);
+    world.wait_ended(&[record.host_identity()]);
+    world
+        .wait_for("the end of its child", || (!std::path::Path::new(&format!("/proc/{child}")).exists()).then_some(()));
+    world.send("{from => 'a', n => 2}", "Counter");
+    daemon.wait_for("Counter: has heard 2.", SOON);
+    daemon.interrupt();
+    assert_eq!(daemon.exit_code(SOON), 0);
 }
 
 #[test]
