@@ -192,9 +192,22 @@ fn a_secret_that_others_may_read_holds_up_its_task_alone_until_somebody_does_as_
 
 #[test]
 fn what_an_external_task_prints_past_its_channels_is_written_and_shown_with_stars() {
+    prints_stars("");
+}
+
+#[test]
+fn so_is_what_a_task_of_another_user_prints() {
+    if nix::unistd::Uid::effective().is_root() {
+        prints_stars("limits => { user => 'nobody' },");
+    } else {
+        println!("only root can run a task as another user: nothing is checked");
+    }
+}
+
+fn prints_stars(others: &str) {
     let world = World::new();
     world.write_secrets(0o600);
-    let daemon = world.teller("").start();
+    let daemon = world.teller(others).start();
     daemon.wait_for("Teller: they are", SOON);
     let follower = world.program(env!("CARGO_BIN_EXE_multimodule")).arg("log").arg("-f").arg("Teller").start();
     world.send("{do => 'print'}", "Teller");
