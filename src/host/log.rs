@@ -6,10 +6,9 @@
 //! still there. Where none can be had (no descriptors, no processes), a thread of the host does its work meanwhile:
 //! whoever prints into a full pipe that nobody reads would stand still.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +19,7 @@ use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 
 use crate::name::TaskName;
 use crate::process::{FileError, HostFiles};
-use crate::secret::{Passage, Redactor, tell_first};
+use crate::secret::{Passage, Redactor, open_log, tell_first};
 
 /// How long until another redactor is tried where none can be had, or the last one did not live for so long: the machine
 /// is short of something.
@@ -41,6 +40,8 @@ struct Guard {
     pipe: OwnedFd,
     /// None while there is none.
     redactor: Option<Redactor>,
+    /// The log, for whoever stands in for a redactor: later there may be no descriptors.
+    spare: Option<File>,
 }
 
 impl Log {
@@ -56,12 +57,12 @@ impl Log {
     pub(super) fn reopen(&self) -> Result<(), FileError> {
         if let Some(guard) = &mut *self.guard() {
             let refused = FileError::of(&self.path, "open");
+            // The old file is not held for ever.
+            guard.spare = open_log(&self.path).ok();
             // One that is about to be started opens it anyway.
             return guard.redactor.as_mut().map_or(Ok(()), Redactor::reopen).map_err(refused);
         }
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).mode(0o600).open(&self.path);
-        let file = file.map_err(FileError::of(&self.path, "open"))?;
+        let file = open_log(&self.path).map_err(FileError::of(&self.path, "open"))?;
         let refused = |error: nix::Error| FileError::new(&self.path, "write to", io::Error::from(error));
         dup2_stdout(&file).map_err(refused)?;
         dup2_stderr(&file).map_err(refused)
@@ -83,8 +84,8 @@ impl Log {
     /// The first redactor, which knows the secrets that have been read.
     fn begin(&self) -> io::Result<Guard> {
         let (pipe, printed) = pipe2(OFlag::O_CLOEXEC)?;
-        // Now, for later there may be no descriptors. What the host prints so far goes to its log.
-        let stand_in = Passage::new(pipe.try_clone()?, File::from(io::stdout().as_fd().try_clone_to_owned()?));
+        let spare = Some(open_log(&self.path)?);
+        let stand_in = Passage::new(pipe.try_clone()?, None);
         let (redactor, child) = Redactor::start(&self.program, &pipe, &self.path)?;
         let log = self.clone();
         // It waits as long as this process lives, and ends with it.
@@ -92,7 +93,7 @@ impl Log {
         std::thread::Builder::new().name("redactor".to_owned()).spawn(replacing)?;
         dup2_stdout(&printed)?;
         dup2_stderr(&printed)?;
-        Ok(Guard { pipe, redactor: Some(redactor) })
+        Ok(Guard { pipe, redactor: Some(redactor), spare })
     }
 
     fn replace_always(&self, mut child: Child, mut stand_in: Passage) {
@@ -102,9 +103,13 @@ impl Log {
             drop(child.wait());
             if let Some(guard) = &mut *self.guard() {
                 guard.redactor = None;
+                drop(stand_in.exchange(guard.spare.take()));
             }
             self.stand_in(&mut stand_in, TROUBLE.saturating_sub(begun.elapsed()));
             child = self.replace(&mut stand_in);
+            if let Some(guard) = &mut *self.guard() {
+                guard.spare = stand_in.exchange(None);
+            }
         }
     }
 

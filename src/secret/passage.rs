@@ -19,16 +19,17 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Passage {
     input: File,
-    output: File,
+    /// None: what comes is lost.
+    output: Option<File>,
     pieces: Pieces,
     piece: Vec<u8>,
 }
 
 impl Passage {
-    /// Into `output`, which appends, goes what comes out of `pipe`.
+    /// Into `log`, which appends, goes what comes out of `pipe`.
     #[must_use]
-    pub fn new(pipe: OwnedFd, output: File) -> Self {
-        Self { input: File::from(pipe), output, pieces: Pieces::default(), piece: vec![0; PIECE] }
+    pub fn new(pipe: OwnedFd, log: Option<File>) -> Self {
+        Self { input: File::from(pipe), output: log, pieces: Pieces::default(), piece: vec![0; PIECE] }
     }
 
     /// Opens the file `log` and goes on there; the old one is kept where that is not possible.
@@ -36,8 +37,13 @@ impl Passage {
     /// # Errors
     /// The system's reason.
     pub fn reopen(&mut self, log: &Path) -> io::Result<()> {
-        self.output = open_log(log)?;
+        self.output = Some(open_log(log)?);
         Ok(())
+    }
+
+    /// Goes on in `log`; what comes back is where it was before.
+    pub fn exchange(&mut self, log: Option<File>) -> Option<File> {
+        std::mem::replace(&mut self.output, log)
     }
 
     /// Lets through what is there, or waits for something; false: nothing comes any more.
@@ -55,10 +61,14 @@ impl Passage {
     /// instead: somebody else reads the rest, and does not know it for one.
     ///
     /// # Errors
-    /// The pipe cannot be read.
+    /// The pipe cannot be read, or nothing comes any more.
     pub fn pass_for(&mut self, time: Duration) -> io::Result<()> {
         let until = Instant::now() + time;
-        while self.has_input(until)? && self.pass()? {}
+        while self.has_input(until)? {
+            if !self.pass()? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
         let stars = self.pieces.covered();
         self.say(stars.as_bytes());
         Ok(())
@@ -67,7 +77,7 @@ impl Passage {
     /// Says something else in between.
     pub fn say(&mut self, text: &[u8]) {
         // A disk that is full loses what it does not take, as it does where a host writes by itself.
-        drop(self.output.write_all(text));
+        drop(self.output.as_mut().map(|output| output.write_all(text)));
     }
 
     /// Waits for text, at most until then.
@@ -92,7 +102,10 @@ impl AsFd for Passage {
 }
 
 /// Opens a log to append to it.
-pub(super) fn open_log(log: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// The system's reason.
+pub fn open_log(log: &Path) -> io::Result<File> {
     let mut options = File::options();
     // Not blocking: somebody may have put a FIFO there.
     options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(log)
@@ -110,7 +123,7 @@ mod tests {
         let log = place.path().join("log");
         let (pipe, printed) = nix::unistd::pipe().unwrap();
         let mut printed = File::from(printed);
-        let mut passage = Passage::new(pipe, open_log(&log).unwrap());
+        let mut passage = Passage::new(pipe, open_log(&log).ok());
         printed.write_all(b"<passage-of-a-secret> <passage-of").unwrap();
         passage.pass_for(Duration::from_millis(1)).unwrap();
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "<***> <***");
@@ -118,7 +131,7 @@ mod tests {
         passage.reopen(&log).unwrap();
         printed.write_all(b"all that").unwrap();
         drop(printed);
-        passage.pass_for(Duration::from_secs(600)).unwrap();
+        assert!(passage.pass_for(Duration::from_secs(600)).is_err(), "it has ended");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "all that");
     }
 }

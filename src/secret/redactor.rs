@@ -151,8 +151,10 @@ pub fn redactor_main() -> ExitCode {
 }
 
 fn serve(log: &Path) -> io::Result<()> {
-    let mut passage =
-        Passage::new(io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?.into());
+    let mut passage = Passage::new(
+        io::stdin().as_fd().try_clone_to_owned()?,
+        Some(io::stdout().as_fd().try_clone_to_owned()?.into()),
+    );
     let orders = UnixStream::from(io::stderr().as_fd().try_clone_to_owned()?);
     while obey(&orders, log, &mut passage)? != BEGIN {}
     let mut orders = Some(orders);
