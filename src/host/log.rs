@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
@@ -86,13 +86,19 @@ impl Log {
         let (pipe, printed) = pipe2(OFlag::O_CLOEXEC)?;
         let spare = Some(open_log(&self.path)?);
         let stand_in = Passage::new(pipe.try_clone()?, None);
-        let (redactor, child) = Redactor::start(&self.program, &pipe, &self.path)?;
         let log = self.clone();
-        // It waits as long as this process lives, and ends with it.
-        let replacing = move || log.replace_always(child, stand_in);
+        let (begun, first) = mpsc::channel();
+        // It waits as long as this process lives, and ends with it; where nothing was begun it ends at once.
+        let replacing = move || {
+            if let Ok(child) = first.recv() {
+                log.replace_always(child, stand_in);
+            }
+        };
         std::thread::Builder::new().name("redactor".to_owned()).spawn(replacing)?;
+        let (redactor, child) = Redactor::start(&self.program, &pipe, &self.path)?;
         dup2_stdout(&printed)?;
         dup2_stderr(&printed)?;
+        begun.send(child).map_err(io::Error::other)?;
         Ok(Guard { pipe, redactor: Some(redactor), spare })
     }
 
