@@ -4,10 +4,13 @@ use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use multimodule::process::ProcessIdentity;
 use multimodule::sdk::{Context, Deserialize, Message, Result, Task, View};
 
 use crate::daemon::{Daemon, DaemonBuilder};
+use crate::processes::kill;
 use crate::world::{SOON, World};
 
 const IN_FILE: &str = "the word of the file";
@@ -56,6 +59,12 @@ impl Task for Teller {
                 print!("Teller: in two pieces <{begin}");
                 io::stdout().flush()?;
                 println!("{end}>");
+                Ok(())
+            }
+            Some("leave") => {
+                // It keeps what the host prints into open, bears no mark, and does not obey.
+                let child = Command::new("/bin/sh").args(["-c", "trap '' TERM; sleep 600; :"]).env_clear().spawn()?;
+                ctx.log(format!("Teller: leaves {}.", child.id()));
                 Ok(())
             }
             Some("abort") => {
@@ -244,6 +253,32 @@ fn what_keeps_secrets_out_of_a_log_is_replaced_when_it_is_killed() {
         daemon.wait_for_after(begun, "Teller: in two pieces <***>", SOON);
     }
     world.keeps_its_secrets(&daemon);
+}
+
+#[test]
+fn what_a_task_leaves_behind_ends_with_its_redactor_and_holds_up_neither_restart_nor_end() {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller("restart => { backoff => '1ms' },").start();
+    let identity = |pid: u32| ProcessIdentity::of(pid).expect("/proc tells").expect("it lives");
+    let mut begun = 0;
+    for is_restart in [true, false] {
+        begun = daemon.wait_for_after(begun, "Teller: they are", SOON) + 1;
+        let record = world.process("Teller");
+        let redactor = world.wait_for("its redactor", || world.redactor_of("Teller"));
+        world.send("{do => 'leave'}", "Teller");
+        let line = daemon.wait_for_after(begun, "Teller: leaves ", SOON);
+        let left =
+            daemon.lines()[line].text.rsplit_once("leaves ").expect("it says so").1.trim_end_matches('.').parse();
+        let all = [left.expect("a pid"), redactor.as_raw().unsigned_abs()].map(identity);
+        if is_restart {
+            kill(&record.host_identity());
+        } else {
+            world.write_config("{ Echo => {} }");
+        }
+        world.wait_ended(&all);
+    }
+    world.wait_for("the end of its record", || world.record("Teller").is_none().then_some(()));
 }
 
 #[test]
