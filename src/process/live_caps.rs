@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::resource::Resource;
 
 use super::family::{Look, processes_below};
-use super::{Caps, HostRecord, Pidfd, PidfdError, ProcessIdentity};
+use super::{Caps, HostRecord, Pidfd, PidfdError, ProcessIdentity, is_no_keeper};
 
 /// Gives the host of `record`, and all that it has started, the caps `new` instead of `old`. A cap that is gone becomes
 /// what the keeper has. What comes back holds only from the host's next start, each with the reason.
@@ -23,7 +23,8 @@ pub fn change_caps(record: &HostRecord, old: &Caps, new: &Caps) -> Result<Vec<St
         return Ok(later);
     }
     let keeper = record.keeper_identity();
-    let usual = Pidfd::open(&keeper)?;
+    // Below another program that its record calls its keeper is not what it has started.
+    let usual = Pidfd::open(&keeper)?.filter(|_| !is_no_keeper(record));
     // Who has lost its keeper has at least its own children.
     let root = if usual.is_some() { keeper } else { record.host_identity() };
     let mut processes = processes_below(&root, Look::Quick)?;
@@ -143,6 +144,7 @@ fn number(pid: u32) -> libc::pid_t {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
 
     use super::super::{Nonce, ProcessRef};
@@ -181,6 +183,26 @@ mod tests {
         assert_eq!((files(child.id()), niceness_of(child.id())), (100, Ok(9)));
         drop(child.stdin.take());
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn what_is_below_a_stranger_that_a_record_calls_its_keeper_keeps_its_own_caps() {
+        let mut shell = Command::new("/bin/sh");
+        let mut stranger = shell.args(["-c", "sleep 600 & echo $!; read -r line; kill $!"]);
+        stranger = stranger.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut stranger = stranger.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(stranger.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let below: u32 = line.trim().parse().unwrap();
+        let mut child = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();
+        let keeper = ProcessIdentity::of(stranger.id()).unwrap().unwrap().reference();
+        let (lies, before) = (HostRecord { keeper, ..record(&child) }, files(below));
+        let new = Caps { files: Some(100), ..Caps::default() };
+        assert_eq!(change_caps(&lies, &Caps::default(), &new).unwrap(), Vec::<String>::new());
+        assert_eq!((files(below), files(child.id())), (before, 100));
+        drop((child.stdin.take(), stranger.stdin.take()));
+        child.wait().unwrap();
+        stranger.wait().unwrap();
     }
 
     #[test]

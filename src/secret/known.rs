@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// What stands for a secret.
-const STARS: &str = "***";
+pub(super) const STARS: &str = "***";
 
 /// A shorter one is not looked for: it would be found in every other line.
 const SHORTEST_CHARS: usize = 4;

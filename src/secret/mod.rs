@@ -9,12 +9,14 @@
 //! What a reference looks like is `config`'s affair. Nothing here is written to a file or a command line.
 
 mod known;
+mod passage;
 mod pieces;
 mod read;
 mod redactor;
 mod resolve;
 
 pub use known::{redacted, redacted_bytes};
+pub use passage::{Passage, open_log};
 pub use pieces::Pieces;
 pub use read::{MAX_SECRET_BYTES, SecretError, tell_first};
 pub use redactor::{Redactor, is_redactor, redactor_main};

@@ -3,7 +3,7 @@
 //! Invariant: what is held back is the beginning of a secret, or overlaps with one, and no longer than two of the longest.
 
 use super::MAX_SECRET_BYTES;
-use super::known::{redacted_beginning, redacted_bytes};
+use super::known::{STARS, redacted_beginning, redacted_bytes};
 
 /// Pieces of one stream of bytes, most of which are text.
 #[derive(Debug, Default)]
@@ -20,6 +20,12 @@ impl Pieces {
         self.held.drain(..length);
         // Only secrets that overlap with one another come to so much.
         if self.held.len() > 2 * MAX_SECRET_BYTES { [said, self.rest()].concat() } else { said }
+    }
+
+    /// Stars in the place of what was held back, if something was: what follows is read by somebody else.
+    #[must_use]
+    pub(super) fn covered(&mut self) -> &'static str {
+        if std::mem::take(&mut self.held).is_empty() { "" } else { STARS }
     }
 
     /// What was held back: nothing follows it.

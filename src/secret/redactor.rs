@@ -12,10 +12,8 @@
 //! Invariant: it knows a secret before the task does, for the host waits for the answer; and it reads nothing before it
 //! knows those that the tasks have.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,21 +22,18 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 
 use super::known::{keep, keep_text, texts};
-use super::pieces::Pieces;
+use super::passage::{Passage, open_log};
 use super::read::MAX_SECRET_BYTES;
-use crate::process::{close_others, with_rights_passed_on};
+use crate::process::{Pidfd, ProcessIdentity, close_others, with_rights_passed_on};
 
 /// The first word of its command line; the second is the log.
 const NAME: &str = "multimodule redactor";
 
 /// How long an order may take: it is a few bytes, and waits behind one write to the log.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How much is read at once: what a pipe holds.
-const PIECE: usize = 64 << 10;
 
 const SECRET: u8 = b's';
 const TEXT: u8 = b't';
@@ -50,6 +45,9 @@ const DONE: u8 = b'.';
 #[derive(Debug)]
 pub struct Redactor {
     orders: UnixStream,
+    /// The number of the newest order.
+    newest: u32,
+    process: Pidfd,
 }
 
 impl Redactor {
@@ -65,11 +63,12 @@ impl Redactor {
         let mut command = Command::new(program);
         // Without our environment it has no secrets that are not needed, and no mark by which it would be ended.
         command.arg0(NAME).arg(log).env_clear().current_dir("/");
-        command.stdin(pipe.try_clone()?).stdout(open(log)?).stderr(Stdio::from(OwnedFd::from(its_end)));
-        let mut redactor = Self { orders };
+        command.stdin(pipe.try_clone()?).stdout(open_log(log)?).stderr(Stdio::from(OwnedFd::from(its_end)));
         let mut child = with_rights_passed_on(|| command.spawn())?;
-        match redactor.begin() {
-            Ok(()) => Ok((redactor, child)),
+        // Its end of the orders is its alone: one that has ended is known by that.
+        drop(command);
+        match Self::begun(&child, orders) {
+            Ok(redactor) => Ok((redactor, child)),
             Err(error) => {
                 child.kill()?;
                 child.wait()?;
@@ -78,9 +77,15 @@ impl Redactor {
         }
     }
 
-    fn begin(&mut self) -> io::Result<()> {
-        texts().iter().try_for_each(|text| self.order(TEXT, text.as_bytes()))?;
-        self.order(BEGIN, &[])
+    fn begun(child: &Child, orders: UnixStream) -> io::Result<Self> {
+        // Nobody has waited for it yet, so it is that one.
+        let identity = ProcessIdentity::of(child.id()).map_err(io::Error::other)?;
+        let process = identity.map(|identity| Pidfd::open(&identity)).transpose().map_err(io::Error::other)?.flatten();
+        let process = process.ok_or_else(|| io::Error::other("the process that redacts cannot be seen in /proc"))?;
+        let mut redactor = Self { orders, newest: 0, process };
+        texts().iter().try_for_each(|text| redactor.order(TEXT, text.as_bytes()))?;
+        redactor.order(BEGIN, &[])?;
+        Ok(redactor)
     }
 
     /// Has it look for a secret from now on.
@@ -99,16 +104,26 @@ impl Redactor {
         self.order(REOPEN, &[])
     }
 
+    /// Gives an order and waits for its answer. An order that took too long may be answered yet: such an answer is not
+    /// taken for that of a later one.
     fn order(&mut self, what: u8, text: &[u8]) -> io::Result<()> {
         let length = u32::try_from(text.len()).map_err(io::Error::other)?;
-        let order = [&[what], &length.to_le_bytes()[..], text].concat();
-        self.orders.write_all(&order)?;
-        let mut answer = [0];
-        self.orders.read_exact(&mut answer)?;
-        if answer == [DONE] {
-            Ok(())
-        } else {
-            Err(io::Error::other("what redacts the log could not do as it was told"))
+        self.newest = self.newest.wrapping_add(1);
+        let order = [&[what], &self.newest.to_le_bytes()[..], &length.to_le_bytes(), text].concat();
+        if let Err(error) = self.orders.write_all(&order) {
+            // It may have got a part, and would take the next order for the rest. Another one takes its place.
+            self.process.signal(Signal::SIGKILL)?;
+            return Err(error);
+        }
+        loop {
+            let mut answer = [0; 5];
+            self.orders.read_exact(&mut answer)?;
+            let [outcome, number @ ..] = answer;
+            match (u32::from_le_bytes(number) == self.newest, outcome) {
+                (false, _) => {}
+                (true, DONE) => return Ok(()),
+                (true, _) => return Err(io::Error::other("what redacts the log could not do as it was told")),
+            }
         }
     }
 }
@@ -136,31 +151,26 @@ pub fn redactor_main() -> ExitCode {
 }
 
 fn serve(log: &Path) -> io::Result<()> {
-    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let mut passage = Passage::new(
+        io::stdin().as_fd().try_clone_to_owned()?,
+        Some(io::stdout().as_fd().try_clone_to_owned()?.into()),
+    );
     let orders = UnixStream::from(io::stderr().as_fd().try_clone_to_owned()?);
-    let (mut pieces, mut piece) = (Pieces::default(), vec![0; PIECE]);
-    while obey(&orders, log, &mut output)? != BEGIN {}
+    while obey(&orders, log, &mut passage)? != BEGIN {}
     let mut orders = Some(orders);
     loop {
-        let (has_order, has_input) = wait(orders.as_ref(), &input)?;
+        let (has_order, has_input) = wait(orders.as_ref(), &passage)?;
         if has_order {
             // Without its host there are no more orders, and what it has printed is still to be written.
-            orders = orders.take().filter(|orders| obey(orders, log, &mut output).is_ok());
-        } else if has_input {
-            let length = input.read(&mut piece)?;
-            let said = if length == 0 { pieces.rest() } else { pieces.next(&piece[..length]) };
-            // A disk that is full loses what it does not take, as it does where a host writes by itself.
-            drop(output.write_all(&said));
-            if length == 0 {
-                return Ok(());
-            }
+            orders = orders.take().filter(|orders| obey(orders, log, &mut passage).is_ok());
+        } else if has_input && !passage.pass()? {
+            return Ok(());
         }
     }
 }
 
 /// Waits for an order or for text; an order goes first.
-fn wait(orders: Option<&UnixStream>, input: &File) -> io::Result<(bool, bool)> {
+fn wait(orders: Option<&UnixStream>, input: &Passage) -> io::Result<(bool, bool)> {
     let watched = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
     let mut both: Vec<_> =
         [watched(input.as_fd())].into_iter().chain(orders.map(|orders| watched(orders.as_fd()))).collect();
@@ -173,10 +183,12 @@ fn wait(orders: Option<&UnixStream>, input: &File) -> io::Result<(bool, bool)> {
 }
 
 /// Does what it is told, and says which kind of order that was.
-fn obey(mut orders: &UnixStream, log: &Path, output: &mut File) -> io::Result<u8> {
-    let mut head = [0; 5];
-    orders.read_exact(&mut head)?;
-    let [what, length @ ..] = head;
+fn obey(mut orders: &UnixStream, log: &Path, passage: &mut Passage) -> io::Result<u8> {
+    let (mut what, mut number, mut length) = ([0], [0; 4], [0; 4]);
+    for part in [&mut what[..], &mut number, &mut length] {
+        orders.read_exact(part)?;
+    }
+    let [what] = what;
     let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
     // A form of a secret, quoted, is at most six times as long.
     if length > 6 * MAX_SECRET_BYTES {
@@ -187,15 +199,47 @@ fn obey(mut orders: &UnixStream, log: &Path, output: &mut File) -> io::Result<u8
     let is_done = match what {
         SECRET => String::from_utf8(text).is_ok_and(|secret| keep(&secret)),
         TEXT => String::from_utf8(text).is_ok_and(keep_text),
-        REOPEN => open(log).map(|file| *output = file).is_ok(),
+        REOPEN => passage.reopen(log).is_ok(),
         _ => what == BEGIN,
     };
-    orders.write_all(&[if is_done { DONE } else { what }])?;
+    let [first, second, third, last] = number;
+    orders.write_all(&[if is_done { DONE } else { what }, first, second, third, last])?;
     Ok(what)
 }
 
-fn open(log: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    // Not blocking: somebody may have put a FIFO there.
-    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(log)
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::process::Child;
+
+    use super::*;
+
+    fn redactor() -> (Redactor, UnixStream, Child) {
+        let (orders, its_end) = UnixStream::pair().unwrap();
+        orders.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        orders.set_write_timeout(Some(Duration::from_millis(1))).unwrap();
+        let child = Command::new("/bin/sleep").arg("600").spawn().unwrap();
+        let process = Pidfd::open(&ProcessIdentity::of(child.id()).unwrap().unwrap()).unwrap().unwrap();
+        (Redactor { orders, newest: 0, process }, its_end, child)
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_is_not_that_of_the_next_order() {
+        let (mut redactor, mut its_end, mut child) = redactor();
+        assert!(redactor.keep("the first").is_err(), "it is busy");
+        its_end.write_all(&[DONE, 1, 0, 0, 0]).unwrap();
+        assert!(redactor.keep("the second").is_err(), "it does not know that one yet");
+        its_end.write_all(&[DONE, 2, 0, 0, 0, DONE, 3, 0, 0, 0]).unwrap();
+        redactor.keep("the third").unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn one_that_has_got_a_part_of_an_order_is_ended_and_gets_no_other() {
+        let (mut redactor, its_end, mut child) = redactor();
+        let secret = "x".repeat(MAX_SECRET_BYTES);
+        while redactor.keep(&secret).is_err() && child.try_wait().unwrap().is_none() {}
+        assert!(its_end.as_raw_fd() > 0 && !child.wait().unwrap().success());
+    }
 }

@@ -194,6 +194,8 @@ impl Watcher {
                 return self.error(&format!("its keeper goes on by the old policy and caps: {error}"));
             }
             if before.caps != intent.caps {
+                // It may have begun by the old ones since the last look.
+                self.look();
                 self.change_caps(&before, &intent.caps);
             }
         }

@@ -218,7 +218,7 @@ impl Watcher {
         }
     }
 
-    fn look(&mut self) -> Seen {
+    pub(super) fn look(&mut self) -> Seen {
         let (seen, another) = self.sight.look();
         if another {
             self.contact.begin_anew();

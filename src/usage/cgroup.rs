@@ -25,6 +25,8 @@ const DAEMON: &str = "daemon";
 const TASK_PREFIX: &str = "task.";
 /// The controllers that are wanted, and what each is for.
 const CONTROLLERS: [(&str, &str); 2] = [(MEMORY, "memory"), (PIDS, "processes")];
+/// How deep the cgroups that a task makes in its own are removed: a container in a container needs some ten.
+const MAX_DEPTH: usize = 32;
 const MEMORY: &str = "memory";
 const PIDS: &str = "pids";
 
@@ -209,16 +211,34 @@ impl Cgroup {
         }
     }
 
-    /// Removes it; false: a process is in it. One that is not there is removed.
+    /// Removes it, with those that its processes have made below it; false: a process is in one of them. One that is
+    /// not there is removed.
     ///
     /// # Errors
     /// The system's reason.
     pub fn remove(&self) -> Result<bool, FileError> {
-        match std::fs::remove_dir(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        match remove_directory(&self.path, MAX_DEPTH) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(false),
             removed => removed.map(|()| true).map_err(FileError::of(&self.path, "remove")),
         }
+    }
+}
+
+/// Removes a cgroup that is there, or not: from the innermost out, for the kernel removes none that has others in it.
+fn remove_directory(path: &Path, depth: usize) -> io::Result<()> {
+    let is_in_the_way = |kind| matches!(kind, io::ErrorKind::ResourceBusy | io::ErrorKind::DirectoryNotEmpty);
+    match std::fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if depth > 0 && is_in_the_way(error.kind()) => {
+            let mut below = Vec::new();
+            for entry in std::fs::read_dir(path)? {
+                let entry = entry?;
+                below.extend(entry.file_type()?.is_dir().then(|| entry.path()));
+            }
+            below.iter().try_for_each(|below| remove_directory(below, depth - 1))?;
+            if below.is_empty() { Err(error) } else { std::fs::remove_dir(path) }
+        }
+        removed => removed,
     }
 }
 
@@ -304,6 +324,7 @@ mod tests {
         assert!(!cgroup.kill().unwrap(), "a kernel without it");
         // The kernel's own files go with their directory; here they are in the way.
         assert!(cgroup.remove().is_err());
+        std::fs::create_dir_all(root.path().join("unit/task.Task@1a2b/container/within")).unwrap();
         for file in ["memory.max", "pids.max"] {
             std::fs::remove_file(root.path().join("unit/task.Task@1a2b").join(file)).unwrap();
         }

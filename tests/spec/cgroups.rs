@@ -252,6 +252,10 @@ fn in_the_kernels_own_tree_a_task_that_forks_itself_away_ends_with_its_cgroup() 
     world.send(&format!("{{child => \"{script}\"}}"), "Counter");
     let away = world.wait_for("a process that is away", || fs::read_to_string(world.path().join("away")).ok());
     let away = ProcessIdentity::of(away.trim().parse().unwrap()).unwrap().expect("it has just begun");
+    // A task that runs containers makes cgroups in its own.
+    let within = tree.0.join(&name).join("container/within");
+    fs::create_dir_all(&within).expect("the task may make some");
+    fs::write(within.join("cgroup.procs"), away.pid.to_string()).expect("a task may move what it has started");
     kill(&record.keeper_identity());
     world.write_config("{ Echo => {} }");
     world.wait_ended(&[record.host_identity(), away]);

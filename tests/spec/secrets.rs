@@ -4,10 +4,13 @@ use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use multimodule::process::ProcessIdentity;
 use multimodule::sdk::{Context, Deserialize, Message, Result, Task, View};
 
 use crate::daemon::{Daemon, DaemonBuilder};
+use crate::processes::kill;
 use crate::world::{SOON, World};
 
 const IN_FILE: &str = "the word of the file";
@@ -50,11 +53,18 @@ impl Task for Teller {
             Some("fail") => Err(format!("refused: <{}>", ctx.config.file).into()),
             Some("panic") => panic!("it was <{}>", ctx.config.file),
             Some("print") => {
-                println!("Teller: prints <{}>", ctx.config.file);
+                let filling = message.get("filling").and_then(View::as_i64).unwrap_or(0);
+                println!("Teller: prints <{}>{}", ctx.config.file, ".".repeat(usize::try_from(filling).unwrap_or(0)));
                 let (begin, end) = ctx.config.file.split_at(7);
                 print!("Teller: in two pieces <{begin}");
                 io::stdout().flush()?;
                 println!("{end}>");
+                Ok(())
+            }
+            Some("leave") => {
+                // It keeps what the host prints into open, bears no mark, and does not obey.
+                let child = Command::new("/bin/sh").args(["-c", "trap '' TERM; sleep 600; :"]).env_clear().spawn()?;
+                ctx.log(format!("Teller: leaves {}.", child.id()));
                 Ok(())
             }
             Some("abort") => {
@@ -255,6 +265,63 @@ fn what_keeps_secrets_out_of_a_log_is_replaced_when_it_is_killed() {
         daemon.wait_for_after(begun, "Teller: prints <***>", SOON);
         daemon.wait_for_after(begun, "Teller: in two pieces <***>", SOON);
     }
+    world.keeps_its_secrets(&daemon);
+}
+
+#[test]
+fn what_a_task_leaves_behind_ends_with_its_redactor_and_holds_up_neither_restart_nor_end() {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller("restart => { backoff => '1ms' },").start();
+    let identity = |pid: u32| ProcessIdentity::of(pid).expect("/proc tells").expect("it lives");
+    let mut begun = 0;
+    for is_restart in [true, false] {
+        begun = daemon.wait_for_after(begun, "Teller: they are", SOON) + 1;
+        let record = world.process("Teller");
+        let redactor = world.wait_for("its redactor", || world.redactor_of("Teller"));
+        world.send("{do => 'leave'}", "Teller");
+        let line = daemon.wait_for_after(begun, "Teller: leaves ", SOON);
+        let left =
+            daemon.lines()[line].text.rsplit_once("leaves ").expect("it says so").1.trim_end_matches('.').parse();
+        let all = [left.expect("a pid"), redactor.as_raw().unsigned_abs()].map(identity);
+        if is_restart {
+            kill(&record.host_identity());
+        } else {
+            world.write_config("{ Echo => {} }");
+        }
+        world.wait_ended(&all);
+    }
+    world.wait_for("the end of its record", || world.record("Teller").is_none().then_some(()));
+}
+
+#[test]
+fn where_no_redactor_can_be_had_a_task_prints_on_and_its_secret_is_not_in_its_log() {
+    let world = World::new();
+    world.write_secrets(0o600);
+    let daemon = world.teller("").start();
+    daemon.wait_for("Teller: they are", SOON);
+    let killed = world.wait_for("its redactor", || world.redactor_of("Teller"));
+    // It could not open its log.
+    let (log, kept) = (world.state().join("log/Teller.log"), world.state().join("log/Teller.kept"));
+    fs::rename(&log, &kept).expect("its log");
+    fs::create_dir(&log).expect("a free name");
+    nix::sys::signal::kill(killed, nix::sys::signal::Signal::SIGKILL).expect("it lives");
+    let text = || fs::read_to_string(&kept).expect("its log so far");
+    let wait_for = |what: &str| world.wait_for(what, || text().contains(what).then_some(()));
+    wait_for("multimodule: its host redacts this log itself, for it can start nothing that does: Is a directory");
+    // More than a pipe holds.
+    for _ in 0..4 {
+        world.send("{do => 'print', filling => 30000}", "Teller");
+    }
+    world.send("{do => 'tell'}", "Teller");
+    wait_for("told <***>");
+    assert_eq!(text().matches("Teller: prints <***>....").count(), 4);
+    fs::remove_dir(&log).expect("nobody has put something there");
+    world.wait_for("another redactor", || world.redactor_of("Teller"));
+    world.send("{do => 'print'}", "Teller");
+    world.wait_for("its new log", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("pieces <***>")).then_some(())
+    });
     world.keeps_its_secrets(&daemon);
 }
 

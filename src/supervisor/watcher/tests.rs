@@ -5,7 +5,10 @@ use std::path::Path;
 use super::super::launch::{Launch, Program};
 use super::*;
 use crate::link::{self, HostHello};
-use crate::process::{BootId, EndRecord, HostFiles, HostRecord, How, Nonce, write_record};
+use crate::process::{
+    Argument, BootId, EndRecord, HostFiles, HostRecord, How, Intent, NONCE_VARIABLE, Nonce, ProcessIdentity,
+    write_record,
+};
 use crate::restart::{Backoff, Budget, When};
 
 /// A watcher of the process `Task`, whose records are in `place`.
@@ -117,4 +120,30 @@ async fn each_start_whose_program_never_began_is_counted_once() {
         watcher.look();
         assert_eq!(watcher.unmade, unmade, "after start {start}");
     }
+}
+
+#[tokio::test]
+async fn caps_that_change_while_a_host_is_being_started_hold_for_it() {
+    let place = tempfile::tempdir().unwrap();
+    let mut watcher = watcher(place.path());
+    watcher.look();
+    // Between the look and the change a host begins, by the old caps.
+    let mut record = record(1);
+    let mut host = std::process::Command::new("/bin/sleep");
+    let mut host = host.arg("600").env(NONCE_VARIABLE, record.nonce.to_string()).spawn().unwrap();
+    record.host = ProcessIdentity::of(host.id()).unwrap().unwrap().reference();
+    write(place.path(), &record);
+    let restart = Policy::new(When::Never, Backoff::default(), Budget::default()).unwrap();
+    let (directory, caps) = (Argument::new("/").unwrap(), Caps { files: Some(300), ..Caps::default() });
+    let (arguments, program) = (Vec::new(), String::new());
+    let intent = Intent { name: name(), arguments, directory, restart, program, caps, entries: String::new() };
+    write_record(&HostFiles::new(place.path(), &name()).intent(), &intent).unwrap();
+    let caps = Caps { files: Some(200), ..Caps::default() };
+    watcher.wish = Wish::Runs(Spec { restart, caps, entries: String::new() });
+    watcher.tell_keeper();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", host.id())).unwrap();
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(4), Some("200"), "{files}");
 }
