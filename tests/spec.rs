@@ -98,6 +98,8 @@ mod shared_process;
 mod state;
 #[path = "spec/systemd.rs"]
 mod systemd;
+#[path = "spec/taken_out.rs"]
+mod taken_out;
 #[path = "spec/transit.rs"]
 mod transit;
 #[path = "spec/tutorial.rs"]

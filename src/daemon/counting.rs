@@ -17,10 +17,16 @@ use crate::task::{Counts, Place, Placement, pool_of};
 /// between two looks.
 const LOOKS: usize = 5;
 
+/// So many tasks are counted that no config has which holds: those of configs that were refused. With each of these
+/// there could be more.
+const STRANGERS: usize = 100;
+
 /// All that is counted.
 #[derive(Debug, Default)]
 pub(super) struct Counting {
     tasks: BTreeMap<TaskName, TaskFacts>,
+    /// How many of them are of the config that holds.
+    of_config: usize,
     /// The tasks of which somebody has told what they do.
     told: BTreeSet<TaskName>,
     /// What the node has said last.
@@ -63,6 +69,7 @@ impl Counting {
             self.tasks.entry(name.clone()).or_default().stops += 1;
         }
         self.running = running;
+        self.of_config = self.tasks.len();
     }
 
     /// A task was stopped for what it did, where the config still wants it.
@@ -77,6 +84,9 @@ impl Counting {
 
     /// A task could not be made.
     pub(super) fn unmade(&mut self, name: &TaskName) {
+        if !self.tasks.contains_key(name) && self.tasks.len() >= self.of_config + STRANGERS {
+            return;
+        }
         self.tasks.entry(name.clone()).or_default().counts.unmade += 1;
     }
 
@@ -233,6 +243,20 @@ mod tests {
         let tasks = counting.look(Instant::now(), &outside, BTreeMap::new(), handled(&[("T", 2)]));
         let task = tasks[&name("T")];
         assert_eq!((task.subject, task.counts.handled), (Subject::External, 2));
+    }
+
+    #[test]
+    fn of_tasks_that_no_config_has_a_bounded_number_is_counted() {
+        let mut counting = check(&[("T", Place::Daemon)], &[(&[], &[], 0)]);
+        for number in 0..2 * STRANGERS {
+            counting.unmade(&name(&format!("Stranger{number}")));
+        }
+        counting.unmade(&name("T"));
+        let here = placement(&[("T", Place::Daemon)]);
+        let tasks = counting.look(Instant::now(), &here, BTreeMap::new(), BTreeMap::new());
+        assert_eq!((tasks.len(), tasks[&name("T")].counts.unmade), (1 + STRANGERS, 1));
+        counting.placed(&here, &BTreeSet::new(), &BTreeMap::new());
+        assert_eq!(counting.tasks.len(), 1);
     }
 
     #[test]

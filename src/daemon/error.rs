@@ -73,6 +73,6 @@ pub enum DaemonError {
 impl DaemonError {
     /// Whether the machine does not take a config that is in order: it may later.
     pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::CannotBuild(_) | Self::RunningConf(_))
+        matches!(self, Self::CannotBuild(_) | Self::RunningConf(RunningConfError::File(_)))
     }
 }

@@ -143,6 +143,12 @@ impl Events {
         }
     }
 
+    /// Answers no call any more, nor those that wait: who made them hears that the daemon ends.
+    pub(super) fn refuse_calls(&mut self) {
+        self.calls = None;
+        self.held.clear();
+    }
+
     /// Waits for a signal while the daemon ends.
     pub(super) async fn second_signal(&mut self) {
         tokio::select! {

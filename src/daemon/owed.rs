@@ -8,6 +8,9 @@
 //!              refused      rolled back ◄── put back as it was
 //! ```
 
+use std::sync::Arc;
+
+use super::assembly::Assembly;
 use super::error::DaemonError;
 use super::places::Spread;
 use super::reload::Daemon;
@@ -35,11 +38,13 @@ pub(super) struct Owed {
     /// Of each entry the newest by message.
     messages: Map,
     again: bool,
+    /// To put back what ran before.
+    back: bool,
 }
 
 impl Owed {
     /// Another change has come: what it says of the same is newer.
-    fn is_outdated_by(&mut self, change: &Change) {
+    pub(super) fn is_outdated_by(&mut self, change: &Change) {
         match change {
             Change::File(_) => self.file = None,
             Change::Message(entries) => entries.iter().for_each(|(name, _)| drop(self.messages.remove(name))),
@@ -61,7 +66,7 @@ impl Owed {
     fn changes(&self) -> Vec<Change> {
         let file = self.file.clone().map(Change::File);
         let messages = (!self.messages.is_empty()).then(|| Change::Message(self.messages.clone()));
-        file.into_iter().chain(messages).chain(self.again.then_some(Change::Again)).collect()
+        file.into_iter().chain(messages).chain((self.again || self.back).then_some(Change::Again)).collect()
     }
 }
 
@@ -99,7 +104,10 @@ impl Daemon {
         let assembly = self.assemble_counted(&overlay, document.as_ref())?;
         self.build(&assembly)?;
         match self.adopt(assembly, overlay, document).await {
-            Ok(plan) => Ok(self.applied(plan)),
+            Ok(plan) => {
+                self.is_back();
+                Ok(self.applied(plan))
+            }
             Err(error) => {
                 self.put_back().await;
                 Err(error)
@@ -118,14 +126,37 @@ impl Daemon {
 
     /// Has everything run again by the config that holds: where nothing of the other one was written, the disk is not
     /// needed for that.
+    /// What cannot be put back now is owed: it does not depend on what comes of the other config.
     async fn put_back(&mut self) {
-        let Ok(assembly) = self.assemble(&self.overlay, self.document.as_ref()) else { return };
-        let effective = self.overlay.effective();
-        self.bound_queues(&assembly);
-        if let Err(error) = self.spread(&assembly, &effective, self.stopped.clone(), Spread::Home).await {
-            tracing::error!("what ran before cannot be put back yet: {error}");
+        self.shown.send_replace(Some(Arc::new(self.glance())));
+        let outcome = match self.assemble(&self.overlay, self.document.as_ref()) {
+            Ok(assembly) => self.put_back_by(&assembly).await,
+            Err(error) => Err(error),
+        };
+        self.shown.send_replace(None);
+        match outcome {
+            Ok(()) => self.is_back(),
+            Err(error) if !std::mem::replace(&mut self.owed.back, true) => {
+                tracing::error!("what ran before cannot be put back yet; it is tried again each second: {error}");
+            }
+            Err(error) => tracing::debug!("what ran before is still not put back: {error}"),
         }
-        self.want(&assembly, &effective).await;
+    }
+
+    async fn put_back_by(&mut self, assembly: &Assembly) -> Result<(), DaemonError> {
+        let effective = self.overlay.effective();
+        self.bound_queues(assembly);
+        self.hold_taken_out(assembly);
+        let outcome = self.spread(assembly, &effective, self.stopped.clone(), Spread::Home).await;
+        self.want(assembly, &effective).await;
+        outcome
+    }
+
+    /// Everything is where the config that holds has it.
+    fn is_back(&mut self) {
+        if std::mem::take(&mut self.owed.back) {
+            tracing::info!("everything runs by the config that holds");
+        }
     }
 
     fn applied(&mut self, (plan, report): (Plan, PlanReport)) -> PlanReport {
@@ -155,11 +186,17 @@ impl Daemon {
         }
     }
 
-    /// Tries again what the machine did not take; that was said.
+    /// Tries again what the machine did not take; that was said. What has become wrong meanwhile is not owed any more, and
+    /// that is said; what holds is no change, and was never refused.
     pub(super) async fn try_again(&mut self) {
         for change in self.owed.changes() {
-            if let Err(error) = self.take(change).await {
-                tracing::debug!("the changed config is still not taken: {error}");
+            let is_change = !matches!(change, Change::Again);
+            match self.take(change).await {
+                Err(error) if error.may_pass() || !is_change => {
+                    tracing::debug!("the changed config is still not taken: {error}");
+                }
+                Err(error) => self.refused(&error),
+                Ok(_) => {}
             }
         }
     }
@@ -196,6 +233,15 @@ mod tests {
         assert_eq!(owed.changes().len(), 3, "of another entry");
         owed.is_outdated_by(&one(3));
         owed.is_outdated_by(&file("{}"));
+        assert!(matches!(owed.changes()[..], [Change::Again]));
+    }
+
+    #[test]
+    fn what_is_to_be_put_back_is_owed_whatever_the_file_says_meanwhile() {
+        let mut owed = owed(vec![file("{ B => 1 }")]);
+        owed.back = true;
+        owed.is_outdated_by(&file("{}"));
+        owed.is_outdated_by(&Change::Again);
         assert!(matches!(owed.changes()[..], [Change::Again]));
     }
 }

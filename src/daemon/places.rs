@@ -19,7 +19,7 @@ use super::error::DaemonError;
 use super::reload::Daemon;
 use super::running_conf::{RunningConfError, prepare_running_conf, read_running_conf};
 use super::share::{Process, cpus};
-use super::watching::{entries_of, is_taken_out};
+use super::watching::entries_of;
 use crate::config::{QueueSettings, RestartSettings, RestartWhen, RunningConfig};
 use crate::name::{QueueName, TaskName};
 use crate::process::Replacement;
@@ -37,9 +37,7 @@ impl Daemon {
         moved.extend(self.on_their_way.iter().filter(|name| assembly.wanted.contains_key(*name)).cloned());
         self.bound_queues(assembly);
         self.tell_lacking(assembly);
-        let taken_out = assembly.placement.by_task.iter().filter(|(name, placed)| is_taken_out(name, &placed.place));
-        let taken_out = taken_out.map(|(name, _)| name).filter(|name| self.has_failsafe(name));
-        self.watching.stopped = taken_out.cloned().collect();
+        self.hold_taken_out(assembly);
         if !moved.is_empty() {
             let nowhere = moved.union(&self.stopped).cloned().collect();
             self.spread(assembly, &effective, nowhere, Spread::Away).await?;
@@ -56,6 +54,7 @@ impl Daemon {
         failpoint!("migration.wanted");
         self.on_their_way.clear();
         self.removed(&assembly.placement);
+        self.watching.unwritten.retain(|name, _| self.watching.stopped.contains(name));
         self.note_places(&assembly.placement);
         let nowhere = self.watching.stopped.union(&self.stopped).cloned().collect();
         self.watching.counting.placed(&assembly.placement, &nowhere, &assembly.missing);

@@ -281,6 +281,8 @@ impl Daemon {
         if let Err(error) = outcome {
             drop(self.channels.configure(before));
             self.watching.hold_to(&self.config.monitoring);
+            // It was said and counted, and is not with each try.
+            self.missing.extend(assembly.missing);
             return Err(error);
         }
         self.missing = assembly.missing;

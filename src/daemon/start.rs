@@ -120,8 +120,8 @@ async fn serve(mut options: DaemonOptions, registry: Registry) -> Result<(), Dae
     }
     daemon.notify_ready();
     let ending = events.run(&mut daemon).await;
-    // Who calls from now on is told that nobody is there.
-    events.calls = None;
+    // Who calls from now on is told that nobody is there, and so is who waits.
+    events.refuse_calls();
     finish(ending, daemon, events).await
 }
 

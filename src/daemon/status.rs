@@ -35,6 +35,8 @@ pub(super) struct Known {
     tasks: Vec<TaskStatus>,
     /// Those of them whose hosts tell nothing of what they do.
     untold: HashSet<String>,
+    /// Those that were taken out of their processes, and wait for a person.
+    taken_out: BTreeSet<TaskName>,
     /// The processes of which it must be read why they are in failsafe.
     state_dir: PathBuf,
     transit: Transit,
@@ -64,6 +66,7 @@ impl Daemon {
         Known {
             tasks,
             untold,
+            taken_out: self.watching.stopped.clone(),
             daemon: self.daemon_status(),
             state_dir: self.state_dir.clone(),
             transit: self.transit.clone(),
@@ -124,10 +127,15 @@ impl Daemon {
             (status.cpu, status.memory, status.files) = (measured.cpu, measured.memory, measured.files);
         }
         if self.watching.stopped.contains(name) {
-            (status.state, status.pid, status.since) = (TaskState::Failsafe, None, None);
+            take_out(&mut status);
         }
         status
     }
+}
+
+/// Its process goes on without it.
+fn take_out(status: &mut TaskStatus) {
+    (status.state, status.pid, status.since) = (TaskState::Failsafe, None, None);
 }
 
 /// How the processes of a task stand, if it has any.
@@ -203,6 +211,9 @@ impl Known {
         for status in &mut self.tasks {
             let Ok(name) = TaskName::new(&status.name) else { continue };
             stand(status, &name, placement, views, stopped.contains(&name));
+            if self.taken_out.contains(&name) {
+                take_out(status);
+            }
         }
         self
     }
@@ -316,8 +327,11 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::process::ProcessRef;
+    use crate::task::{Nature, Placed};
 
     #[test]
     fn a_rate_is_told_from_the_second_look_on_and_over_some_time() {
@@ -332,17 +346,43 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_was_taken_out_of_its_process_is_so_too_while_a_config_is_applied() {
+        let directory = tempfile::tempdir().unwrap();
+        let (task, process) = (TaskName::new("A").unwrap(), TaskName::new("P").unwrap());
+        let status = json!({ "name": "A", "place": "external", "state": "failsafe", "restarts": 0, "waited_on_by": [], "workers": [] });
+        let daemon = json!({ "pid": 1, "version": "", "state_dir": "", "transit_dir": "", "since": "" });
+        let known = Known {
+            daemon: serde_json::from_value(daemon).unwrap(),
+            tasks: vec![serde_json::from_value(status).unwrap()],
+            untold: HashSet::new(),
+            taken_out: BTreeSet::from([task.clone()]),
+            state_dir: directory.path().to_owned(),
+            transit: Transit::open(directory.path()).unwrap(),
+            rates: Arc::default(),
+        };
+        let placed =
+            Placed { place: Place::Process(process.clone()), nature: Nature { stateful: false, single: false } };
+        let placement = Placement { by_task: BTreeMap::from([(task, placed)]), ..Placement::default() };
+        let known = known.of_now(None, &placement, &Views::from([(process, running())]), &BTreeSet::new());
+        assert_eq!((known.tasks[0].state, known.tasks[0].pid), (TaskState::Failsafe, None));
+    }
+
+    fn running() -> ProcessView {
+        ProcessView {
+            keeper: None,
+            host: Some(ProcessRef { pid: 7, start_ticks: 1 }),
+            standing: Standing::Running,
+            started_unix_ms: None,
+            restarts: 1,
+            unmade: 0,
+            own_written_bytes: None,
+        }
+    }
+
+    #[test]
     fn a_pool_is_as_well_as_its_best_worker() {
         let worker = |standing| {
-            let view = ProcessView {
-                keeper: None,
-                host: Some(ProcessRef { pid: 7, start_ticks: 1 }),
-                standing,
-                started_unix_ms: None,
-                restarts: 1,
-                unmade: 0,
-                own_written_bytes: None,
-            };
+            let view = ProcessView { standing, ..running() };
             worker(&TaskName::new("P.1").unwrap(), Some(&view), false)
         };
         let state = |standings: &[Standing]| {

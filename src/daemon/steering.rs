@@ -135,7 +135,9 @@ impl Daemon {
         entry.remove(FrameworkKey::Process.name());
         let mut entries = Map::new();
         entries.insert(task.as_str(), Value::Map(entry));
-        self.replace(&Change::Message(entries)).await.map_err(|error| super::answering::refusal(&error))?;
+        let change = Change::Message(entries);
+        self.replace(&change).await.map_err(|error| super::answering::refusal(&error))?;
+        self.owed.is_outdated_by(&change);
         Ok(done(format!("{task} is {word} now, until the config file says something else of it")))
     }
 
@@ -147,9 +149,12 @@ impl Daemon {
         let mut cleared = Vec::new();
         for process in names {
             let file = HostFiles::new(&self.state_dir, &process).failsafe();
+            let was_unwritten = self.watching.unwritten.remove(&process).is_some();
             match std::fs::remove_file(&file) {
                 Ok(()) => cleared.push(process),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    cleared.extend(was_unwritten.then_some(process))
+                }
                 Err(error) => return Err(failed(&file, &error)),
             }
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::assembly::Assembly;
 use super::counting::Counting;
 use super::places::workers;
 use super::reload::Daemon;
@@ -45,6 +46,8 @@ pub(super) struct Watching {
     thresholds: Arc<Thresholds>,
     /// Tasks that broke a limit, were taken out of their processes, and wait for a person.
     pub(super) stopped: BTreeSet<TaskName>,
+    /// Why some of them were, where that could not be written yet.
+    pub(super) unwritten: BTreeMap<TaskName, Failsafe>,
     /// Those that a person has cleared since the monitor was told.
     cleared: BTreeSet<TaskName>,
     /// Processes that waited for a person when it was last looked.
@@ -64,6 +67,7 @@ impl Watching {
             monitor,
             thresholds: Arc::new(Thresholds::defaults(cpus())),
             stopped: BTreeSet::new(),
+            unwritten: BTreeMap::new(),
             cleared: BTreeSet::new(),
             was_parked: BTreeSet::new(),
             counting: Counting::default(),
@@ -101,12 +105,14 @@ impl Daemon {
             trees: trees.collect(),
             tasks,
             queues: self.queues_by_subject(),
-            forget,
+            forget: forget.clone(),
             roots: self.watching.roots.clone(),
             own_bytes: self.node.written_bytes(),
         };
         self.watching.was_parked = parked;
-        self.watching.monitor.look(facts);
+        if !self.watching.monitor.look(facts) {
+            self.watching.cleared = forget;
+        }
     }
 
     /// The queues of all tasks, and the daemon's own.
@@ -170,14 +176,21 @@ impl Daemon {
         tracing::error!(task = name.as_str(), "{name}: failsafe: {}", evidence.reason);
         let files = HostFiles::new(&self.state_dir, name);
         let path = files.failsafe();
-        if let Err(error) = Failsafe::of(name, evidence, &path, &files.log()).write(&path) {
-            tracing::error!(task = name.as_str(), "{name} will run again with the next daemon: {error}");
+        let failsafe = Failsafe::of(name, evidence, &path, &files.log());
+        if let Err(error) = failsafe.write(&path) {
+            tracing::error!(
+                task = name.as_str(),
+                "{name}: until its failsafe is written, which is tried again each second, the next daemon runs it: {error}"
+            );
+            self.watching.unwritten.insert(name.clone(), failsafe);
         }
         self.apply_again().await;
     }
 
     /// Looks whether a person has cleared what stops a task that was taken out of its process.
     pub(super) async fn look_at_stopped(&mut self) {
+        let file = |name: &TaskName| HostFiles::new(&self.state_dir, name).failsafe();
+        self.watching.unwritten.retain(|name, failsafe| failsafe.write(&file(name)).is_err());
         let cleared: BTreeSet<_> =
             self.watching.stopped.iter().filter(|name| !self.has_failsafe(name)).cloned().collect();
         if cleared.is_empty() {
@@ -211,7 +224,14 @@ impl Daemon {
     }
 
     pub(super) fn has_failsafe(&self, name: &TaskName) -> bool {
-        HostFiles::new(&self.state_dir, name).failsafe().exists()
+        self.watching.unwritten.contains_key(name) || HostFiles::new(&self.state_dir, name).failsafe().exists()
+    }
+
+    /// Has those tasks be nowhere that were taken out of processes, as far as this assembly has them there.
+    pub(super) fn hold_taken_out(&mut self, assembly: &Assembly) {
+        let taken_out = assembly.placement.by_task.iter().filter(|(name, placed)| is_taken_out(name, &placed.place));
+        let taken_out = taken_out.map(|(name, _)| name).filter(|name| self.has_failsafe(name));
+        self.watching.stopped = taken_out.cloned().collect();
     }
 }
 
@@ -252,7 +272,7 @@ fn stop_of(placement: &Placement, name: &TaskName) -> Stop {
 }
 
 /// Whether a task is one that is taken out of its process when it is stopped.
-pub(super) fn is_taken_out(name: &TaskName, place: &Place) -> bool {
+fn is_taken_out(name: &TaskName, place: &Place) -> bool {
     match place {
         Place::Daemon => true,
         Place::Process(process) => process != name,

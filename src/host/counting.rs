@@ -48,8 +48,8 @@ impl Counting {
         is_new.then_some(ToDaemon::Counted { written_bytes, tasks: news })
     }
 
-    /// The news could not be told: the daemon is told all of it the next time.
-    pub(super) fn not_told(&mut self) {
+    /// The news could not be told, or tasks may be gone: the daemon is told all of it the next time.
+    pub(super) fn tell_all(&mut self) {
         *self = Self { wanted: self.wanted, ..Self::default() };
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         let mut counting = Counting::default();
         counting.linked(VERSION);
         check(&mut counting, &[("A", 1)], 0, Some((0, &[("A", 1)])));
-        counting.not_told();
+        counting.tell_all();
         check(&mut counting, &[("A", 1)], 0, Some((0, &[("A", 1)])));
         counting.lost();
         counting.linked(VERSION);

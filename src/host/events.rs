@@ -114,6 +114,7 @@ impl Host {
         failpoint!("migration.host_applied");
         self.link.set_generation(self.tasks.generation());
         self.tell(ToDaemon::Configured { generation: self.tasks.generation(), faults });
+        self.counting.tell_all();
     }
 
     fn tell(&self, told: ToDaemon) {
@@ -130,7 +131,7 @@ impl Host {
         let (tasks, written_bytes) = self.tasks.counts();
         let news = self.counting.news(tasks, written_bytes);
         if news.is_some_and(|news| !self.link.send(news)) {
-            self.counting.not_told();
+            self.counting.tell_all();
         }
     }
 

@@ -53,8 +53,8 @@ pub enum ToDaemon {
     },
     /// What it prints goes to the file that has the log's name now. From version 2 on.
     ReopenedLog,
-    /// What it counts, once a second at most and only if it has changed. The first word on a link says all of it, later
-    /// ones only what is another; that a task had its thread for longer is not told by itself. From version 3 on.
+    /// What it counts, once a second at most and only if it has changed. The first word on a link, and the first
+    /// after a `Configured`, says all of it, later ones only what is another; that a task had its thread for longer is not told by itself. From version 3 on.
     Counted {
         /// Bytes that the kernel counts as written by it, and that are its queues' and states', since it began.
         written_bytes: u64,

@@ -35,10 +35,12 @@ impl Monitor {
         Ok(Self { facts })
     }
 
-    /// Has these facts judged, unless it is still at work on earlier ones.
-    pub fn look(&self, facts: Facts) {
-        if self.facts.try_send(facts).is_err() {
+    /// Has these facts judged, unless it is still at work on earlier ones; false then.
+    pub fn look(&self, facts: Facts) -> bool {
+        let taken = self.facts.try_send(facts).is_ok();
+        if !taken {
             tracing::debug!("the monitor is behind, and leaves out a second");
         }
+        taken
     }
 }

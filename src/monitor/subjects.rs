@@ -92,7 +92,7 @@ impl Subjects {
         }
         readings.value(started, starts as f64);
         readings.value(stopped, stops as f64);
-        readings.rate_from_0(failed, counts.unmade + unmade);
+        readings.rate_from_0(failed, counts.unmade.saturating_add(unmade));
         readings.rate(Metric::MessageFailures, counts.failed, 1.0);
         readings.rate(Metric::EmittedMessages, counts.emitted, 1.0);
         readings.rate(Metric::PassedMessages, counts.handled, 1.0);
@@ -200,6 +200,20 @@ mod tests {
             let metric = format!("one_minute: T:local.admin.task_compile_failure.{place}: ");
             assert!(alert.starts_with(&metric) && alert.ends_with(" (0.01) is warn"), "{alert}");
         }
+    }
+
+    #[test]
+    fn counts_that_are_absurd_are_judged_and_no_panic() {
+        let (thresholds, most) = (Thresholds::defaults(std::num::NonZeroUsize::MIN), u64::MAX);
+        let (name, mut subjects) = (TaskName::new("T").unwrap(), Subjects::default());
+        let counts = Counts { handled: most, failed: most, emitted: most, busy: Duration::MAX, unmade: most };
+        for (second, counts) in (1..).zip([Counts::default(), counts, Counts::default(), counts]) {
+            for subject in [Subject::Internal, Subject::External] {
+                let task = TaskFacts { subject, counts, starts: most, stops: most };
+                subjects.task(&name, &task, most, Moment { now_ms: second * SECOND_MS, thresholds: &thresholds });
+            }
+        }
+        assert!(subjects.take().iter().all(|(_, _, verdict)| matches!(verdict, Verdict::Alert(_))));
     }
 
     #[test]

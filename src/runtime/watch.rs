@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::name::TaskName;
@@ -22,8 +22,17 @@ pub(super) struct Watch(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    tasks: Mutex<Vec<Watched>>,
+    tasks: Mutex<Tasks>,
     slots: Mutex<Vec<Arc<Slot>>>,
+}
+
+/// Tasks by number, from 1 on.
+#[derive(Debug, Default)]
+struct Tasks {
+    watched: Vec<Option<Watched>>,
+    /// The numbers of tasks that are gone, with the count of their last turn: who gets one goes on from there, so that
+    /// its turns are no others'.
+    free: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +49,7 @@ struct Slot(AtomicU64);
 /// Bits of the count within a slot's word.
 const COUNT_BITS: u32 = 40;
 
-/// A task's right to take turns.
+/// A task's right to take turns; its number is another's when this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     watch: Watch,
@@ -72,9 +81,23 @@ impl Watch {
     /// Gives a task its number.
     pub(super) fn register(&self, name: TaskName) -> Turn {
         let may_block = Arc::new(AtomicBool::new(false));
-        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.push(Watched { name, may_block: may_block.clone() });
-        Turn { watch: self.clone(), number: tasks.len() as u64, may_block, count: AtomicU64::new(0) }
+        let watched = Some(Watched { name, may_block: may_block.clone() });
+        let mut tasks = self.tasks();
+        let (number, count) = match tasks.free.pop() {
+            Some((number, count)) => {
+                tasks.watched[index(number)] = watched;
+                (number, count)
+            }
+            None => {
+                tasks.watched.push(watched);
+                (tasks.watched.len() as u64, 0)
+            }
+        };
+        Turn { watch: self.clone(), number, may_block, count: AtomicU64::new(count) }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores into this thread's slot.
@@ -97,10 +120,15 @@ impl Watch {
     }
 
     fn name(&self, number: u64) -> Option<TaskName> {
-        let tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let task = tasks.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+        let tasks = self.tasks();
+        let task = tasks.watched.get(index(number))?.as_ref()?;
         (!task.may_block.load(Ordering::Relaxed)).then(|| task.name.clone())
     }
+}
+
+/// Where a task stands; 0 is no task's number.
+fn index(number: u64) -> usize {
+    usize::try_from(number).ok().and_then(|number| number.checked_sub(1)).unwrap_or(usize::MAX)
 }
 
 impl Turn {
@@ -115,6 +143,14 @@ impl Turn {
         self.count.store(count, Ordering::Relaxed);
         self.watch.store((self.number << COUNT_BITS) | count);
         TurnGuard(PhantomData)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut tasks = self.watch.tasks();
+        tasks.watched[index(self.number)] = None;
+        tasks.free.push((self.number, self.count.load(Ordering::Relaxed)));
     }
 }
 
@@ -183,6 +219,18 @@ mod tests {
         let _guard = turn.begin();
         assert_eq!(looks.look(&watch, at(6)), []);
         assert!(!looks.is_blocked());
+    }
+
+    #[test]
+    fn tasks_that_come_and_go_leave_nothing_and_their_turns_are_no_others() {
+        let (watch, mut looks, start) = (Watch::new(), Looks::default(), Instant::now());
+        for second in 0..9 {
+            let turn = watch.register(TaskName::new(format!("task{second}")).unwrap());
+            let _guard = turn.begin();
+            assert_eq!(looks.look(&watch, start + Duration::from_secs(second)), []);
+        }
+        assert_eq!(watch.tasks().watched.len(), 1);
+        assert_eq!(watch.name(1), None);
     }
 
     #[test]

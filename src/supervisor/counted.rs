@@ -3,7 +3,7 @@
 //! A host counts from its own beginning. What it counted before this daemon watched it is nobody's news; what it counts
 //! from then on, and what the hosts after it count, is added up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::TaskName;
 use crate::task::Counts;
@@ -16,6 +16,8 @@ pub(super) struct Counted {
     /// All that it counts came since it is watched.
     from_0: bool,
     tasks: BTreeMap<TaskName, Counts>,
+    /// Its next word says all that it counts.
+    says_all: bool,
     /// What it wrote to queues and states; none where it did not say.
     pub(super) written_bytes: Option<u64>,
 }
@@ -30,6 +32,11 @@ impl Counted {
         }
     }
 
+    /// The host has taken a config: tasks may be gone, and its next word does not name them.
+    pub(super) fn configured(&mut self) {
+        self.says_all = true;
+    }
+
     /// The host says what it counts: what came since its last word.
     pub(super) fn told(
         &mut self,
@@ -38,6 +45,10 @@ impl Counted {
     ) -> impl Iterator<Item = (TaskName, Counts)> {
         self.written_bytes = Some(written_bytes);
         let from_0 = std::mem::replace(&mut self.from_0, true);
+        if std::mem::take(&mut self.says_all) {
+            let named: BTreeSet<_> = tasks.iter().map(|(name, _)| name).collect();
+            self.tasks.retain(|name, _| named.contains(name));
+        }
         tasks.into_iter().map(move |(name, counts)| {
             let before = self.tasks.insert(name.clone(), counts);
             let before = before.unwrap_or(if from_0 { Counts::default() } else { counts });
@@ -75,6 +86,18 @@ mod tests {
         check(&mut counted, &[("A", 10)], &[("A", 10)]);
         counted.heard("second", false);
         check(&mut counted, &[("A", 12)], &[("A", 12)]);
+    }
+
+    #[test]
+    fn a_task_that_is_gone_with_a_config_is_known_no_more_and_begins_at_0_when_it_comes_again() {
+        let mut counted = Counted::default();
+        counted.heard("first", true);
+        check(&mut counted, &[("A", 10), ("B", 10)], &[("A", 10), ("B", 10)]);
+        counted.configured();
+        check(&mut counted, &[("A", 12)], &[("A", 2)]);
+        assert_eq!(counted.tasks.len(), 1);
+        counted.configured();
+        check(&mut counted, &[("A", 12), ("B", 11)], &[("A", 0), ("B", 11)]);
     }
 
     #[test]

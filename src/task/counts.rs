@@ -36,13 +36,14 @@ impl Counts {
     }
 }
 
+/// A sum that no number holds is the highest: what another process says may be anything.
 impl AddAssign for Counts {
     fn add_assign(&mut self, more: Self) {
-        self.handled += more.handled;
-        self.failed += more.failed;
-        self.emitted += more.emitted;
-        self.busy += more.busy;
-        self.unmade += more.unmade;
+        self.handled = self.handled.saturating_add(more.handled);
+        self.failed = self.failed.saturating_add(more.failed);
+        self.emitted = self.emitted.saturating_add(more.emitted);
+        self.busy = self.busy.saturating_add(more.busy);
+        self.unmade = self.unmade.saturating_add(more.unmade);
     }
 }
 
@@ -69,5 +70,15 @@ mod tests {
             before = reading;
         }
         assert_eq!(sum, counts(11, 2, 34));
+    }
+
+    #[test]
+    fn a_count_that_is_absurd_is_the_highest_and_no_panic() {
+        let most = u64::MAX;
+        let absurd = Counts { handled: most, failed: most, emitted: most, busy: Duration::MAX, unmade: most };
+        let mut sum = absurd;
+        sum += absurd;
+        sum += counts(1, 1, 1);
+        assert_eq!(sum, absurd);
     }
 }

@@ -151,6 +151,39 @@ fn of_a_config_that_is_rolled_back_no_limit_holds() {
 }
 
 #[test]
+fn what_is_owed_is_said_once_however_often_it_is_tried() {
+    let world = World::new();
+    let daemon = start(&world);
+    let obstacle = Obstacle::directory(world.state().join(".running.conf.tmp"));
+    world.write_config(&config("two", "Quiter => {}"));
+    let told = || daemon.lines().iter().filter(|line| line.text.contains("Quiter")).count();
+    daemon.wait_for("the changed config is rolled back", SOON);
+    let (begin, said) = (Instant::now(), told());
+    while begin.elapsed() < Duration::from_secs(4) {
+        assert!(told() == said && outcomes(&world).len() == 1, "{daemon:?}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert!(said > 0 && !daemon.stdout().contains("cannot be put back"), "{daemon:?}");
+    drop(obstacle);
+    daemon.wait_for("Echo: started two", SOON);
+    assert_eq!(told(), said, "{daemon:?}");
+}
+
+#[test]
+fn what_is_owed_and_has_become_wrong_meanwhile_is_refused() {
+    let world = World::new();
+    let daemon = start(&world);
+    let _obstacle = Obstacle::file(world.transit().join("Second"));
+    world.write_config(&config("one", "Second => { process => 'shared', limits => { files => 300 } }"));
+    daemon.wait_for("the changed config is rolled back", SOON);
+    let other = "{Other => {process => 'shared', limits => {files => 400}}}";
+    world.send(&format!("{{'.multimodule' => {{config => {other}}}}}"), "MultiModule_control");
+    daemon.wait_for("Other: started", SOON);
+    daemon.wait_for("the changed config is refused", SOON);
+    world.wait_for("an event", || (outcomes(&world).last()? == "refused").then_some(()));
+}
+
+#[test]
 fn what_is_said_by_message_meanwhile_holds_as_well_as_the_file_that_is_applied_later() {
     let world = World::new();
     let daemon = start(&world);

@@ -34,6 +34,7 @@ impl Watcher {
             ToDaemon::Configured { generation, faults } => {
                 let refused = !faults.is_empty();
                 self.unmade += u64::from(refused);
+                self.counted.configured();
                 for fault in faults {
                     self.error(&format!("its process refuses the config: {fault}"));
                 }
