@@ -110,8 +110,8 @@ pub enum Command {
     },
     /// Prints the manual page, or that of one command, for `man -l -`
     Man {
-        /// Which command
-        command: Option<String>,
+        /// Which command, as `status` or `failsafe clear`
+        command: Vec<String>,
     },
 }
 

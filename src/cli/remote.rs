@@ -89,17 +89,17 @@ fn obey(command: Command, before: Called) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Options::command(), PROGRAM, &mut script);
             say(&script)
         }
-        Command::Man { command } => say(&manual(command.as_deref())?),
+        Command::Man { command } => say(&manual(&command)?),
     }
 }
 
 /// The manual page of the program, or of a command of it.
-fn manual(command: Option<&str>) -> Result<Vec<u8>, Failure> {
+fn manual(command: &[String]) -> Result<Vec<u8>, Failure> {
     let mut of = Options::command();
     of.build();
-    if let Some(name) = command {
-        let found = of.find_subcommand(name).cloned();
-        of = found.ok_or_else(|| Failure::new(Exit::Usage, format!("there is no command {name}")))?;
+    for word in command {
+        let found = of.find_subcommand(word).cloned();
+        of = found.ok_or_else(|| Failure::new(Exit::Usage, format!("there is no command {}", command.join(" "))))?;
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(of).render(&mut page).map_err(|error| Failure::new(Exit::IoError, error))?;

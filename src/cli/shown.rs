@@ -7,6 +7,9 @@ use crate::daemon::{
 
 use Side::{Left, Right};
 
+/// How wide a line of several readings grows: with its indent it fits the hundred columns of a usual window.
+const WIDTH: usize = 90;
+
 /// All tasks, one a row; the workers of a pool below it.
 pub(super) fn status(status: &Status) -> String {
     let heads = [
@@ -83,7 +86,7 @@ pub(super) fn task(task: &TaskStatus) -> String {
         ("process", task.process.clone().unwrap_or_else(none)),
         ("pid", shown(task.pid)),
         ("state", state(task.state).to_owned()),
-        ("since", task.since.clone().unwrap_or_else(none)),
+        ("since", task.since.as_deref().map_or_else(none, |since| cut(since, 3))),
         ("restarts", task.restarts.to_string()),
         ("messages in per second", rate(task.rate_in)),
         ("messages out per second", rate(task.rate_out)),
@@ -96,7 +99,8 @@ pub(super) fn task(task: &TaskStatus) -> String {
         ("files", shown(task.files)),
         ("failsafe", task.failsafe.clone().unwrap_or_else(none)),
     ];
-    let waits = task.waited_on_by.iter().map(|wait| ("waited on by", format!("{} since {}", wait.task, wait.since)));
+    let waits =
+        task.waited_on_by.iter().map(|wait| ("waited on by", format!("{} since {}", wait.task, cut(&wait.since, 3))));
     let workers = task.workers.iter().map(|worker| {
         let pid = worker.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
         ("worker", format!("{}: {}{pid}", worker.name, state(worker.state)))
@@ -143,7 +147,7 @@ pub(super) fn failsafes(reports: &[FailsafeReport]) -> String {
         let head = format!("{}: {}, since {}", report.name, report.reason, report.parked);
         let parts = [
             section("ended", &report.ends),
-            section("readings", &report.readings),
+            section("readings", &folded(&report.readings)),
             section("config then", &report.config),
             section("last lines", &report.log),
         ];
@@ -153,13 +157,25 @@ pub(super) fn failsafes(reports: &[FailsafeReport]) -> String {
     reports.iter().map(text).collect::<Vec<_>>().join("\n")
 }
 
+/// Several to a line: a reading each second would push all else off the screen.
+fn folded(readings: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for reading in readings {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + reading.chars().count() <= WIDTH => *line += &format!(", {reading}"),
+            _ => lines.push(reading.clone()),
+        }
+    }
+    lines
+}
+
 /// Lines below their title; nothing where there are none.
 fn section(title: &str, lines: &[String]) -> String {
     let lines: String = lines.iter().map(|line| format!("    {}\n", visible(line))).collect();
     if lines.is_empty() { lines } else { format!("  {title}:\n{lines}") }
 }
 
-/// One event a line.
+/// One event a line: of a reason with several lines the first, the log has them all.
 pub(super) fn events(report: &EventsReport) -> String {
     let forgotten = match report.forgotten {
         0 => String::new(),
@@ -169,7 +185,8 @@ pub(super) fn events(report: &EventsReport) -> String {
     let row = |event: &EventReport| {
         let by = event.by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
         let task = event.task.clone().unwrap_or_else(none);
-        [event.number.to_string(), cut(&event.time, 3), task, event.what.clone(), format!("{}{by}", event.how)]
+        let how = event.how.split_once('\n').map_or(event.how.clone(), |(first, _)| format!("{first} ..."));
+        [event.number.to_string(), cut(&event.time, 3), task, event.what.clone(), format!("{how}{by}")]
     };
     forgotten + &table(heads, report.events.iter().map(row))
 }
@@ -224,6 +241,30 @@ fn seconds(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_one_line_and_shows_the_first_of_a_reason_with_several() {
+        let event = EventReport {
+            number: 7,
+            time: "2026-11-22T11:31:31.8Z".to_owned(),
+            task: None,
+            what: "refused".to_owned(),
+            how: "a.conf:1:1: wrong\n  | 1 | x\n  | ^".to_owned(),
+            by: Some("pid 5 of user 0".to_owned()),
+        };
+        let text = events(&EventsReport { events: vec![event], forgotten: 0 });
+        let line = "     7  2026-11-22T11:31:31.800Z  -     refused  a.conf:1:1: wrong ..., by pid 5 of user 0";
+        assert_eq!(text.lines().nth(1), Some(line));
+        assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn readings_stand_several_to_a_line_and_none_is_left_out() {
+        let readings: Vec<_> = (0..60).rev().map(|second| format!("{second}.0 s before: 0.98")).collect();
+        let lines = folded(&readings);
+        assert!(lines.len() <= 15 && lines.iter().all(|line| line.chars().count() <= WIDTH + 2), "{lines:?}");
+        assert_eq!(lines.join(", "), readings.join(", "));
+    }
 
     #[test]
     fn sizes_have_at_most_four_digits_and_times_as_many_as_are_asked_for() {

@@ -113,12 +113,15 @@ impl PlanReport {
         let stay =
             |tasks: &[TaskName]| tasks.iter().filter(|task| !moved.contains(*task)).map(TaskName::to_string).collect();
         Self {
-            added: names(&plan.added),
+            // Also one that ran without an entry and gets one.
+            added: stay(&plan.added),
             changed: stay(&plan.changed),
             moved: moved.iter().map(TaskName::to_string).collect(),
             removed: names(&plan.removed),
             untouched: stay(&plan.untouched),
             routes_changed: plan.router_changed,
+            thresholds_changed: plan.monitoring_changed,
+            channels_changed: plan.channels_changed,
         }
     }
 }

@@ -161,7 +161,7 @@ impl Daemon {
 
     fn applied(&mut self, (plan, report): (Plan, PlanReport)) -> PlanReport {
         if !plan.is_empty() {
-            tracing::info!("the changed config is applied: {plan}");
+            tracing::info!("the changed config is applied: {report}");
             self.note(None, What::Applied, &report.to_string());
         }
         report

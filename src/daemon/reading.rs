@@ -8,7 +8,7 @@
 //! What processes do, what happened, and what queues hold is looked at anew in both cases; only what a config decides
 //! is as it was before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -38,6 +38,7 @@ pub(super) struct Reading<'a> {
     prefixes: &'a [String],
     state_dir: &'a Path,
     standings: &'a Standings,
+    missing: &'a BTreeMap<TaskName, String>,
 }
 
 /// A copy of what a daemon knows, for whoever asks while it is busy.
@@ -49,6 +50,7 @@ pub(super) struct Glance {
     prefixes: Vec<String>,
     state_dir: PathBuf,
     standings: Standings,
+    missing: BTreeMap<TaskName, String>,
 }
 
 impl Daemon {
@@ -59,6 +61,7 @@ impl Daemon {
             prefixes: &self.prefixes,
             state_dir: &self.state_dir,
             standings: &self.standings,
+            missing: &self.missing,
         }
     }
 
@@ -72,6 +75,7 @@ impl Daemon {
             prefixes: self.prefixes.clone(),
             state_dir: self.state_dir.clone(),
             standings: self.standings.clone(),
+            missing: self.missing.clone(),
         }
     }
 }
@@ -86,6 +90,7 @@ impl Glance {
             prefixes: &self.prefixes,
             state_dir: &self.state_dir,
             standings: &self.standings,
+            missing: &self.missing,
         };
         let known = |one: Option<&TaskName>| {
             self.known.clone().of_now(one, &self.placement, &self.standings.views(), &self.stopped)
@@ -130,10 +135,13 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Refuses a task that there is none of.
+    /// Refuses a task that there is none of, or that the config names and that has no code.
     pub(super) fn known_task(&self, task: &TaskName) -> Result<&Place, Refusal> {
         let found = self.placement.by_task.get(task).map(|placed| &placed.place);
         found.ok_or_else(|| {
+            if let Some(reason) = self.missing.get(task) {
+                return Refusal::new(RefusalKind::NotFound, reason);
+            }
             let names = self.placement.by_task.keys().map(TaskName::as_str);
             let advice = did_you_mean(task.as_str(), names).map(|name| format!("; did you mean {name}?"));
             let advice = advice.unwrap_or_default();

@@ -85,7 +85,7 @@ pub(super) struct Daemon {
     /// What the machine did not take, until it does.
     pub(super) owed: Owed,
     /// What was said of tasks without code, so that it is said once.
-    missing: BTreeMap<TaskName, String>,
+    pub(super) missing: BTreeMap<TaskName, String>,
     disk: Disk,
     /// What of the limits is not enforced here, as far as that was said.
     pub(super) lacking: BTreeSet<(String, String)>,

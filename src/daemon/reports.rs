@@ -192,6 +192,12 @@ pub struct PlanReport {
     pub untouched: Vec<String>,
     /// Whether the routes differ.
     pub routes_changed: bool,
+    /// Whether thresholds or windows differ.
+    #[serde(default)]
+    pub thresholds_changed: bool,
+    /// Whether the channels' entry differs.
+    #[serde(default)]
+    pub channels_changed: bool,
 }
 
 /// `added A; moved B; routes changed; 3 untouched`
@@ -204,9 +210,12 @@ impl std::fmt::Display for PlanReport {
             .filter(|(_, tasks)| !tasks.is_empty())
             .map(|(what, tasks)| format!("{what} {}", tasks.join(", ")))
             .collect();
-        if self.routes_changed {
-            parts.push("routes changed".to_owned());
-        }
+        let whole = [
+            ("routes", self.routes_changed),
+            ("thresholds", self.thresholds_changed),
+            ("channels", self.channels_changed),
+        ];
+        parts.extend(whole.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| format!("{what} changed")));
         if parts.is_empty() {
             parts.push("nothing changed".to_owned());
         }

@@ -164,10 +164,15 @@ impl Daemon {
             return Err(Refusal::new(kind, format!("{name} is not in failsafe")));
         }
         for process in &cleared {
-            self.note(Some(process), What::Cleared, "by a command");
+            self.note(Some(process), What::Cleared, "its file is removed");
         }
         let names: Vec<_> = cleared.iter().map(TaskName::as_str).collect();
-        Ok(done(format!("{} is cleared and runs again", names.join(", "))))
+        // A person has stopped it besides.
+        let outlook = match self.stopped.contains(name) {
+            true => format!("stays stopped; `multimodule start {name}` lets it run"),
+            false => "runs again".to_owned(),
+        };
+        Ok(done(format!("{} is cleared and {outlook}", names.join(", "))))
     }
 }
 

@@ -37,7 +37,10 @@ impl Watcher {
                 tracing::info!(task = self.name.as_str(), "{}: its changed limits hold now", self.name);
             }
             Ok(later) => {
-                self.error(&format!("its changed limits hold now, but from its next start: {}", later.join(", ")));
+                self.error(&format!(
+                    "its changed limits hold now, these only from its next start: {}",
+                    later.join(", ")
+                ));
             }
             Err(error) => self.error(&format!("its changed limits hold from its next start: {error}")),
         }

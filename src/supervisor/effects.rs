@@ -173,7 +173,10 @@ impl Watcher {
         if self.phase == Phase::Parked {
             let file = self.sight.parked_by();
             self.note_failsafe();
-            self.error(&format!("parked: its process is not started again until {} is removed", file.display()));
+            let (name, file) = (&self.name, file.display());
+            self.error(&format!(
+                "parked: its process is not started again until {file} is removed: `multimodule failsafe clear {name}`"
+            ));
         } else {
             self.note_cleared();
             tracing::info!(task = self.name.as_str(), "{}: no longer parked", self.name);

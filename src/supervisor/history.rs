@@ -109,6 +109,13 @@ impl History {
         (found, first.saturating_sub(after.saturating_add(1)))
     }
 
+    /// What happened last to this task or process, as far as that is not forgotten. Looks at all events at worst.
+    #[must_use]
+    pub fn last_of(&self, task: &TaskName) -> Option<What> {
+        let ring = self.lock();
+        ring.events.iter().rev().find(|event| event.task.as_ref() == Some(task)).map(|event| event.what)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Ring> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

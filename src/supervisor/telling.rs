@@ -79,10 +79,12 @@ impl Watcher {
         self.note(What::Failsafed, &reason);
     }
 
-    /// Writes that it is parked no more, if that is so because somebody cleared it.
+    /// Writes that it is parked no more, if that is so because somebody cleared it. Who did it by a command was written
+    /// then.
     pub(super) fn note_cleared(&self) {
         let file = self.sight.parked_by();
-        if !file.exists() {
+        let is_noted = self.shared.history.last_of(&self.name) == Some(What::Cleared);
+        if !file.exists() && !is_noted {
             self.note(What::Cleared, &format!("{} is gone", file.display()));
         }
     }

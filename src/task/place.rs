@@ -112,7 +112,7 @@ fn contradictions(framework: &Framework, nature: Nature) -> Vec<PathFault> {
 fn limits_without_process(framework: &Framework, place: &Place) -> Option<PathFault> {
     let reason = "this task runs in the daemon, and only a process of its own can be limited";
     let is_fault = *place == Place::Daemon && framework.limits != LimitSettings::default();
-    is_fault.then(|| at(Some(FrameworkKey::Limits), reason, "write is_external: true, or leave it out"))
+    is_fault.then(|| at(Some(FrameworkKey::Limits), reason, "write is_external: true, or leave `limits` out"))
 }
 
 fn unfit_name(name: &TaskName, framework: &Framework, place: &Place) -> Option<PathFault> {

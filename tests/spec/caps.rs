@@ -160,8 +160,11 @@ fn changed_limits_hold_at_once_for_a_task_that_runs_and_for_what_it_has_started(
 
     // What is less strict takes rights, and what a program has given up it does not get back.
     world.write_config(&config("files => 300, nice => 7, no_new_privs => 1"));
-    let changed =
-        daemon.wait_for_after(changed + 1, "Counter: its changed limits hold now, but from its next start: ", SOON);
+    let changed = daemon.wait_for_after(
+        changed + 1,
+        "Counter: its changed limits hold now, these only from its next start: ",
+        SOON,
+    );
     let line = daemon.lines()[changed].text.clone();
     assert!(line.contains("no_new_privs"), "{line}");
     if may_raise() {

@@ -136,6 +136,32 @@ fn a_reload_says_what_it_changes_and_a_broken_config_is_refused_by_its_code() {
 }
 
 #[test]
+fn a_reload_tells_also_of_thresholds_and_a_task_that_moves_is_in_no_other_list() {
+    let world = World::new();
+    let daemon = tutorial(&world);
+    does(&world, &["migrate", "Example2", "external"], "Example2 is external now");
+    daemon.wait_for("the changed config is applied: moved Example2; 1 untouched", SOON);
+    let windows = "{ MultiModule => { windows => { one_minute => '30s' } },";
+    world.write_config(&TUTORIAL.replacen('{', windows, 1));
+    does(&world, &["reload"], "applied");
+    daemon.wait_for("the changed config is applied: thresholds changed; 2 untouched", SOON);
+    let report = json(&world, &["events"]);
+    let how: Vec<_> = report["events"].as_array().unwrap().iter().map(|event| event["how"].clone()).collect();
+    assert!(how.contains(&"thresholds changed; 2 untouched".into()), "{how:?}");
+}
+
+#[test]
+fn a_task_of_the_config_that_has_no_code_is_told_from_one_that_nobody_named() {
+    let world = World::new();
+    let daemon = world.daemon().config("{ Tolly => {} }").start();
+    daemon.wait_for("runs", SOON);
+    for words in [["status", "Tolly"], ["start", "Tolly"], ["log", "Tolly"]] {
+        refuses(&world, &words, 64, "there is no code for task Tolly: looked for the built-in Tolly");
+    }
+    refuses(&world, &["status", "Nobody"], 64, "there is no task Nobody");
+}
+
+#[test]
 fn a_daemon_without_config_file_cannot_reload() {
     let world = World::new();
     let daemon = world.daemon().start();
@@ -239,11 +265,18 @@ fn a_failsafe_is_listed_with_its_evidence_and_cleared() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
+    // The log names the way out as well.
+    daemon.wait_for(".failsafe is removed: `multimodule failsafe clear Counter`", SOON);
     refuses(&world, &["start", "Counter"], 69, "multimodule failsafe clear Counter");
-    does(&world, &["failsafe", "clear", "Counter"], "Counter is cleared");
+    does(&world, &["failsafe", "clear", "Counter"], "Counter is cleared and runs again");
     wait_for_status(&world, "Counter", |status| status["state"] == "running");
     let what = events(&world, "Counter");
-    assert!(what.contains(&"failsafed".to_owned()) && what.contains(&"cleared".to_owned()), "{what:?}");
+    let count = |word: &str| what.iter().filter(|what| *what == word).count();
+    assert_eq!((count("failsafed"), count("cleared")), (1, 1), "{what:?}");
+    park(&world, &daemon);
+    wait_for_status(&world, "Counter", |status| status["state"] == "failsafe");
+    does(&world, &["stop", "Counter"], "is stopped");
+    does(&world, &["failsafe", "clear", "Counter"], "stays stopped; `multimodule start Counter`");
 }
 
 /// Kills the host of `Counter` until it is parked.
@@ -325,5 +358,7 @@ fn shells_and_man_are_told_of_the_commands() {
         page.code == 0 && page.stdout.contains("multimodule\\-events") && page.stdout.contains("by whom"),
         "{page:?}"
     );
+    let page = ask(&world, &["man", "state", "show"]);
+    assert!(page.code == 0 && page.stdout.contains("as RON"), "{page:?}");
     refuses(&world, &["man", "evnts"], 64, "there is no command evnts");
 }
