@@ -68,6 +68,15 @@ fn a_user_whom_a_task_cannot_be_ends_the_start_with_its_line_and_is_refused_by_a
     daemon.wait_for("Counter: has heard 1.", SOON);
 }
 
+/// Has the task start a program that runs on.
+fn child_of_counter(world: &World, daemon: &Daemon) -> u32 {
+    world.send("{child => 'exec sleep 600'}", "Counter");
+    let line = daemon.wait_for("has child ", SOON);
+    let text = daemon.lines()[line].text.clone();
+    let pid = text.split("has child ").nth(1).expect("its pid follows");
+    pid.trim_end_matches('.').parse().expect("a number")
+}
+
 /// A field of what the kernel says of a process's rights.
 fn rights(pid: u32, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
@@ -86,10 +95,7 @@ fn a_task_of_another_user_passes_by_the_permissions_of_files_and_its_programs_ha
     let daemon = world.own_daemon(&entry("user => 'nobody'")).start();
     daemon.wait_for("Counter: started", SOON);
     let record = world.process("Counter");
-    world.send("{child => 'exec sleep 600'}", "Counter");
-    let line = daemon.wait_for("has child ", SOON);
-    let child = daemon.lines()[line].text.clone();
-    let child: u32 = child.split("has child ").nth(1).unwrap().trim_end_matches('.').parse().unwrap();
+    let child = child_of_counter(&world, &daemon);
     let sets = |pid| ["Uid:", "CapEff:", "CapPrm:"].map(|field| rights(pid, field));
     // CAP_DAC_OVERRIDE is the second of them.
     assert_eq!(sets(record.host.pid), ["65534", "2", "2"]);
@@ -100,7 +106,7 @@ fn a_task_of_another_user_passes_by_the_permissions_of_files_and_its_programs_ha
     // What it has started is ended with it, also by the mark alone; and root goes on from its state.
     world.write_config(&entry(""));
     daemon.wait_for("Counter: its changed limits hold now, but from its next start: user", SOON);
-    assert_eq!(world.run(env!("CARGO_BIN_EXE_multimodule"), &["restart", "Counter"]).code, 0);
+    assert_eq!(world.ask(&["restart", "Counter"]).code, 0);
     world.wait_ended(&[record.host_identity()]);
     world
         .wait_for("the end of its child", || (!std::path::Path::new(&format!("/proc/{child}")).exists()).then_some(()));
@@ -143,10 +149,7 @@ fn changed_limits_hold_at_once_for_a_task_that_runs_and_for_what_it_has_started(
     let daemon = world.own_daemon(&config("files => 256, nice => 5")).start();
     daemon.wait_for("Counter: started", SOON);
     let record = world.process("Counter");
-    world.send("{child => 'exec sleep 600'}", "Counter");
-    let line = daemon.wait_for("has child ", SOON);
-    let child = daemon.lines()[line].text.clone();
-    let child: u32 = child.split("has child ").nth(1).unwrap().trim_end_matches('.').parse().unwrap();
+    let child = child_of_counter(&world, &daemon);
 
     world.write_config(&config("files => 200, nice => 7, cpu_time => '1h', file_size => '1GiB'"));
     let changed = daemon.wait_for("Counter: its changed limits hold now", SOON);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::world::{Outcome, SOON, World};
+use crate::world::{SOON, World};
 
 const TUTORIAL: &str = "{ Example1 => { outstr => 'howdy' },\n  Router => { routes => [\n    \
      { match => { source => 'Example1' }, forwards => [ { qname => 'Example2' } ] },\n  ] },\n}\n";
@@ -16,25 +16,14 @@ fn tutorial(world: &World) -> Daemon {
     daemon
 }
 
-fn ask(world: &World, words: &[&str]) -> Outcome {
-    world.run(env!("CARGO_BIN_EXE_multimodule"), words)
-}
-
-/// What a command says with `--json`.
-fn json(world: &World, words: &[&str]) -> Value {
-    let outcome = ask(world, &[words, &["--json"]].concat());
-    assert_eq!(outcome.code, 0, "{words:?}: {outcome:?}");
-    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {outcome:?}"))
-}
-
 fn does(world: &World, words: &[&str], said: &str) {
-    let outcome = ask(world, words);
+    let outcome = world.ask(words);
     assert!(outcome.code == 0 && outcome.stdout.contains(said), "{words:?}: {outcome:?}");
     assert_eq!((outcome.stdout.lines().count(), outcome.stderr.as_str()), (1, ""), "{words:?}: {outcome:?}");
 }
 
 fn refuses(world: &World, words: &[&str], code: i32, reason: &str) {
-    let outcome = ask(world, words);
+    let outcome = world.ask(words);
     assert!(outcome.code == code && outcome.stderr.contains(reason), "{words:?}: {outcome:?}");
     assert_eq!(outcome.stdout, "", "{words:?}");
 }
@@ -43,7 +32,7 @@ fn refuses(world: &World, words: &[&str], code: i32, reason: &str) {
 fn wait_for_status(world: &World, task: &str, is: impl Fn(&Value) -> bool) -> Value {
     let begin = std::time::Instant::now();
     loop {
-        let status = json(world, &["status", task]);
+        let status = world.json(&["status", task]);
         if is(&status) {
             return status;
         }
@@ -53,7 +42,7 @@ fn wait_for_status(world: &World, task: &str, is: impl Fn(&Value) -> bool) -> Va
 
 /// What happened to a task: what, in order.
 fn events(world: &World, task: &str) -> Vec<String> {
-    let report = json(world, &["events", task]);
+    let report = world.json(&["events", task]);
     let events = report["events"].as_array().expect("a list of events");
     events.iter().map(|event| event["what"].as_str().expect("a word").to_owned()).collect()
 }
@@ -62,7 +51,7 @@ fn events(world: &World, task: &str) -> Vec<String> {
 fn status_shows_the_place_and_the_process_of_each_task() {
     let world = World::new();
     let daemon = tutorial(&world);
-    let status = json(&world, &["status"]);
+    let status = world.json(&["status"]);
     assert_eq!(status["daemon"]["pid"], daemon.pid());
     let names: Vec<_> = status["tasks"].as_array().unwrap().iter().map(|task| task["name"].clone()).collect();
     assert_eq!(names, ["Example1", "Example2", "Router"]);
@@ -71,7 +60,7 @@ fn status_shows_the_place_and_the_process_of_each_task() {
     assert_eq!((&inside["place"], &inside["pid"]), (&"internal".into(), &daemon.pid().into()));
     let pid = outside["pid"].as_u64().expect("the pid of an external task");
     assert!(Path::new(&format!("/proc/{pid}")).exists() && pid != u64::from(daemon.pid()), "{outside}");
-    let table = ask(&world, &["status"]).stdout;
+    let table = world.ask(&["status"]).stdout;
     assert_eq!(table.lines().count(), 5, "{table}");
     assert!(table.contains(&pid.to_string()), "{table}");
     refuses(&world, &["status", "Exmaple1"], 64, "there is no task Exmaple1; did you mean Example1?");
@@ -105,7 +94,7 @@ fn a_daemon_is_found_by_s_then_in_state_then_where_it_is_known() {
 }
 
 fn does_json(world: &World, words: &[&str]) {
-    assert!(json(world, words)["daemon"]["pid"].is_u64());
+    assert!(world.json(words)["daemon"]["pid"].is_u64());
 }
 
 #[test]
@@ -122,15 +111,15 @@ fn a_reload_says_what_it_changes_and_a_broken_config_is_refused_by_its_code() {
     let plan = {
         // The daemon may take the saved file before it is asked: then nothing is left to change.
         write(&moved);
-        json(&world, &["reload"])
+        world.json(&["reload"])
     };
     assert_eq!(plan["outcome"], "applied", "{plan}");
     daemon.wait_for("(hello)", SOON);
-    assert_eq!(json(&world, &["status", "Example1"])["place"], "internal");
+    assert_eq!(world.json(&["status", "Example1"])["place"], "internal");
     assert!(events(&world, "Example1").contains(&"moved".to_owned()));
-    let planned = json(&world, &["reload", "--dry-run"]);
+    let planned = world.json(&["reload", "--dry-run"]);
     assert_eq!((&planned["outcome"], &planned["plan"]["untouched"][0]), (&"planned".into(), &"Example1".into()));
-    let whole = json(&world, &["events"]);
+    let whole = world.json(&["events"]);
     let outcomes: Vec<_> = whole["events"].as_array().unwrap().iter().map(|event| event["what"].clone()).collect();
     assert!(outcomes.contains(&"refused".into()) && outcomes.contains(&"applied".into()), "{outcomes:?}");
 }
@@ -145,7 +134,7 @@ fn a_reload_tells_also_of_thresholds_and_a_task_that_moves_is_in_no_other_list()
     world.write_config(&TUTORIAL.replacen('{', windows, 1));
     does(&world, &["reload"], "applied");
     daemon.wait_for("the changed config is applied: thresholds changed; 2 untouched", SOON);
-    let report = json(&world, &["events"]);
+    let report = world.json(&["events"]);
     let how: Vec<_> = report["events"].as_array().unwrap().iter().map(|event| event["how"].clone()).collect();
     assert!(how.contains(&"thresholds changed; 2 untouched".into()), "{how:?}");
 }
@@ -178,7 +167,7 @@ fn a_stopped_task_runs_nowhere_until_it_is_started_and_loses_nothing() {
         wait_for_status(&world, task, |status| status["state"] == "running");
         does(&world, &["stop", task], &format!("{task} is stopped"));
         does(&world, &["stop", task], "is stopped already");
-        let status = json(&world, &["status", task]);
+        let status = world.json(&["status", task]);
         assert_eq!((&status["state"], &status["pid"]), (&"stopped".into(), &Value::Null));
         world.send("{from => 'a', n => 1}", task);
         wait_for_status(&world, task, |status| status["queue"]["messages"] == 1);
@@ -188,7 +177,7 @@ fn a_stopped_task_runs_nowhere_until_it_is_started_and_loses_nothing() {
     }
     let what = events(&world, "Counter");
     assert_eq!(what, ["started", "stopped", "ended", "started"], "{what:?}");
-    let report = json(&world, &["events", "Counter"]);
+    let report = world.json(&["events", "Counter"]);
     let (stopped, ended) = (&report["events"][1], &report["events"][2]);
     assert!(stopped["by"].as_str().is_some_and(|by| by.starts_with("pid ")), "{report}");
     assert_eq!(stopped["by"], ended["by"]);
@@ -206,7 +195,7 @@ fn a_stopped_task_stays_so_through_reloads_and_without_a_daemon_and_runs_with_th
     world.write_config(&config("two"));
     does(&world, &["reload"], "applied");
     daemon.wait_for("the changed config is applied", SOON);
-    assert_eq!(json(&world, &["status", "Counter"])["state"], "stopped");
+    assert_eq!(world.json(&["status", "Counter"])["state"], "stopped");
     wait_for_events(&world, "Counter", &["started", "stopped", "ended"]);
     daemon.kill();
     daemon.exit(SOON);
@@ -231,7 +220,7 @@ fn wait_for_events(world: &World, task: &str, expected: &[&str]) {
 fn a_restarted_task_has_another_process_and_a_migrated_one_another_place() {
     let world = World::new();
     let daemon = tutorial(&world);
-    let pid = json(&world, &["status", "Example1"])["pid"].clone();
+    let pid = world.json(&["status", "Example1"])["pid"].clone();
     does(&world, &["restart", "Example1"], "Example1 is restarted");
     wait_for_status(&world, "Example1", |status| status["pid"].is_u64() && status["pid"] != pid);
     does(&world, &["migrate", "Example1", "internal"], "Example1 is internal now");
@@ -255,12 +244,12 @@ fn a_failsafe_is_listed_with_its_evidence_and_cleared() {
     park(&world, &daemon);
     let status = wait_for_status(&world, "Counter", |status| status["state"] == "failsafe");
     assert!(status["failsafe"].as_str().unwrap().contains("ends"), "{status}");
-    let list = json(&world, &["failsafe"]);
+    let list = world.json(&["failsafe"]);
     assert!(list[0]["name"] == "Counter" && list[0]["ends"].as_array().unwrap().len() > 1, "{list}");
     let (log, entry) = (list[0]["log"].as_array().unwrap(), list[0]["config"][0].as_str().unwrap_or_default());
     assert!(log.iter().any(|line| line.as_str().unwrap().starts_with("Counter: started")), "{list}");
     assert!(entry.starts_with("Counter: {") && entry.contains("\"backoff\":\"1ms\""), "{list}");
-    let text = ask(&world, &["failsafe"]).stdout;
+    let text = world.ask(&["failsafe"]).stdout;
     for part in ["  ended:\n    20", "  config then:\n    Counter: {", "  last lines:\n    ", "  to clear: multimodule"]
     {
         assert!(text.contains(part), "{part}: {text}");
@@ -296,9 +285,9 @@ fn the_log_of_the_daemon_and_of_a_task_is_told() {
     let world = World::new();
     let daemon = world.own_daemon("{ Counter => { label => 'one' } }").start();
     daemon.wait_for("Counter: started one", SOON);
-    let of_task = ask(&world, &["log", "Counter", "-n", "50"]);
+    let of_task = world.ask(&["log", "Counter", "-n", "50"]);
     assert!(of_task.stdout.contains("Counter: started one"), "{of_task:?}");
-    let own = ask(&world, &["log"]);
+    let own = world.ask(&["log"]);
     assert!(own.code == 0 && own.stdout.contains("runs 1 tasks"), "{own:?}");
     refuses(&world, &["log", "Conter"], 64, "did you mean Counter?");
     let follower = world.program(env!("CARGO_BIN_EXE_multimodule")).arg("log").arg("-f").start();
@@ -314,7 +303,7 @@ fn a_state_is_shown_and_set_while_its_task_is_stopped() {
     refuses(&world, &["state", "set", "Example1", "(ct: 500)"], 69, "multimodule stop Example1");
     does(&world, &["stop", "Example1"], "is stopped");
     wait_for_status(&world, "Example1", |status| status["pid"].is_null());
-    let shown = json(&world, &["state", "show", "Example1"])["state"].as_str().unwrap().to_owned();
+    let shown = world.json(&["state", "show", "Example1"])["state"].as_str().unwrap().to_owned();
     assert!(shown.contains("ct"), "{shown}");
     refuses(&world, &["state", "set", "Example1", "(ct: ["], 78, "no state of Example1");
     does_soon(&world, &["state", "set", "Example1", "(ct: 500)"]);
@@ -326,8 +315,8 @@ fn a_state_is_shown_and_set_while_its_task_is_stopped() {
 /// A task that was told to end holds its lock for a moment more.
 fn does_soon(world: &World, words: &[&str]) {
     let begin = std::time::Instant::now();
-    while ask(world, words).code != 0 {
-        assert!(begin.elapsed() < SOON, "{:?}", ask(world, words));
+    while world.ask(words).code != 0 {
+        assert!(begin.elapsed() < SOON, "{:?}", world.ask(words));
     }
 }
 
@@ -335,7 +324,7 @@ fn does_soon(world: &World, words: &[&str]) {
 fn stop_all_ends_the_daemon_and_what_runs_beside_it() {
     let world = World::new();
     let daemon = tutorial(&world);
-    let pid = json(&world, &["status", "Example1"])["pid"].as_u64().unwrap();
+    let pid = world.json(&["status", "Example1"])["pid"].as_u64().unwrap();
     does(&world, &["stop", "--all"], "have ended");
     assert_eq!(daemon.exit_code(SOON), 0);
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
@@ -348,17 +337,17 @@ fn stop_all_ends_the_daemon_and_what_runs_beside_it() {
 fn shells_and_man_are_told_of_the_commands() {
     let world = World::new();
     for shell in ["bash", "zsh", "fish"] {
-        let script = ask(&world, &["completions", shell]);
+        let script = world.ask(&["completions", shell]);
         assert!(script.code == 0 && script.stdout.contains("failsafe"), "{shell}");
     }
-    let page = ask(&world, &["man"]);
+    let page = world.ask(&["man"]);
     assert!(page.code == 0 && page.stdout.starts_with(".ie") && page.stdout.contains("multimodule"), "{page:?}");
-    let page = ask(&world, &["man", "events"]);
+    let page = world.ask(&["man", "events"]);
     assert!(
         page.code == 0 && page.stdout.contains("multimodule\\-events") && page.stdout.contains("by whom"),
         "{page:?}"
     );
-    let page = ask(&world, &["man", "state", "show"]);
+    let page = world.ask(&["man", "state", "show"]);
     assert!(page.code == 0 && page.stdout.contains("as RON"), "{page:?}");
     refuses(&world, &["man", "evnts"], 64, "there is no command evnts");
 }

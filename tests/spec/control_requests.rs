@@ -288,6 +288,6 @@ fn the_socket_is_its_users_alone_and_reached_also_by_a_long_path() {
     daemon.wait_for("runs", SOON);
     let mode = std::fs::metadata(deep.join("control.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let outcome = world.run(env!("CARGO_BIN_EXE_multimodule"), &["status", words[0], words[1]]);
+    let outcome = world.ask(&["status", words[0], words[1]]);
     assert_eq!(outcome.code, 0, "{outcome:?}");
 }

@@ -65,12 +65,12 @@ fn under_flow<T>(world: &World, tasks: &[&str], message: &str, work: impl FnOnce
 }
 
 fn ask(world: &World, words: &[&str]) {
-    let outcome = world.run(env!("CARGO_BIN_EXE_multimodule"), words);
+    let outcome = world.ask(words);
     assert_eq!(outcome.code, 0, "{words:?}: {outcome:?}");
 }
 
 fn status(world: &World, task: &str) -> Value {
-    let outcome = world.run(env!("CARGO_BIN_EXE_multimodule"), &["status", task, "--json"]);
+    let outcome = world.ask(&["status", task, "--json"]);
     serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}"))
 }
 

@@ -7,7 +7,7 @@ const HOWDY: &str = "Example2: received a message: ";
 
 /// `multimodule -m NAME` by hand: its code and what it says.
 fn by_hand(world: &World, name: &str) -> (i32, String) {
-    let outcome = world.run(env!("CARGO_BIN_EXE_multimodule"), &["-p", "mytasks::", "-m", name]);
+    let outcome = world.ask(&["-p", "mytasks::", "-m", name]);
     (outcome.code, outcome.stderr + &outcome.stdout)
 }
 

@@ -27,7 +27,7 @@ const WORKED_OFF: Duration = Duration::from_secs(120);
 fn reload(world: &World, config: &str) -> Duration {
     world.write_config(config);
     let begin = Instant::now();
-    let outcome = world.run(env!("CARGO_BIN_EXE_multimodule"), &["reload"]);
+    let outcome = world.ask(&["reload"]);
     let took = begin.elapsed();
     assert!(outcome.code == 0 && took < RELOAD, "{took:?}: {outcome:?}");
     took
@@ -159,7 +159,7 @@ fn a_full_queue_and_who_waits_for_room_in_it_hold_up_no_reload() {
     let daemon = world.own_daemon(&first).start();
     daemon.wait_for("Mill: begins 1", SOON);
     let waits = |task: &str| {
-        let status = world.run(env!("CARGO_BIN_EXE_multimodule"), &["status", "Mill", "--json"]).stdout;
+        let status = world.ask(&["status", "Mill", "--json"]).stdout;
         status.contains(task).then_some(())
     };
     world.wait_for("a full queue", || (world.waiting("Mill") >= 50).then_some(()));

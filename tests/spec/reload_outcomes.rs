@@ -8,24 +8,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::world::{Outcome, SOON, World};
+use crate::world::{SOON, World};
 
 const ROLLED_BACK: i32 = 75;
 const REFUSED: i32 = 78;
 
-fn ask(world: &World, words: &[&str]) -> Outcome {
-    world.run(env!("CARGO_BIN_EXE_multimodule"), words)
-}
-
-fn json(world: &World, words: &[&str]) -> Value {
-    let outcome = ask(world, &[words, &["--json"]].concat());
-    assert_eq!(outcome.code, 0, "{words:?}: {outcome:?}");
-    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {outcome:?}"))
-}
-
 /// What became of configs, in order.
 fn outcomes(world: &World) -> Vec<String> {
-    let report = json(world, &["events"]);
+    let report = world.json(&["events"]);
     let events = report["events"].as_array().expect("a list of events").iter();
     let what = events.map(|event| event["what"].as_str().expect("a word").to_owned());
     what.filter(|what| matches!(what.as_str(), "applied" | "refused" | "rolled_back")).collect()
@@ -84,21 +74,21 @@ fn is_rolled_back(obstacle: impl FnOnce(&World) -> Obstacle, more: &str, reason:
     let daemon = start(&world);
     let obstacle = obstacle(&world);
     world.write_config(&config("two", more));
-    let outcome = ask(&world, &["reload"]);
+    let outcome = world.ask(&["reload"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (ROLLED_BACK, ""), "{outcome:?}");
     assert!(outcome.stderr.contains("rolled back") && outcome.stderr.contains(reason), "{outcome:?}");
     daemon.wait_for("the changed config is rolled back, what runs goes on", SOON);
     goes_on(&world, &daemon);
     let before = outcomes(&world);
     assert!(!before.is_empty() && before.iter().all(|what| what == "rolled_back"), "{before:?}");
-    assert_eq!(json(&world, &["status", "Echo"])["state"], "running");
+    assert_eq!(world.json(&["status", "Echo"])["state"], "running");
     // What stood in the way goes, and the config that was saved holds without anybody asking.
     drop(obstacle);
     for task in ["Counter", "Echo"] {
         daemon.wait_for(&format!("{task}: started two"), SOON);
     }
     world.wait_for("an event", || (outcomes(&world).last()? == "applied").then_some(()));
-    assert_eq!(ask(&world, &["reload"]).code, 0);
+    assert_eq!(world.ask(&["reload"]).code, 0);
 }
 
 #[test]
@@ -211,12 +201,12 @@ fn a_faulty_config_is_refused_and_a_good_one_applied_and_the_exit_code_says_whic
     let world = World::new();
     let daemon = start(&world);
     world.write_config(&config("two", "Second => { labell => 'x' }"));
-    let outcome = ask(&world, &["reload"]);
+    let outcome = world.ask(&["reload"]);
     assert!(outcome.code == REFUSED && outcome.stderr.contains("did you mean \"label\""), "{outcome:?}");
     goes_on(&world, &daemon);
     assert!(outcomes(&world).iter().all(|what| what == "refused"), "{:?}", outcomes(&world));
     world.write_config(&config("two", ""));
-    let outcome = ask(&world, &["reload"]);
+    let outcome = world.ask(&["reload"]);
     assert!(outcome.code == 0 && outcome.stdout.starts_with("applied: "), "{outcome:?}");
     daemon.wait_for("Echo: started two", SOON);
     assert_eq!(outcomes(&world).last().map(String::as_str), Some("applied"));
@@ -236,7 +226,7 @@ fn a_dry_run_prints_what_it_would_add_change_move_remove_and_leave_alone_and_doe
         "{ Counter => { label => 'one', is_external => 0 }, Echo => { label => 'two' }, Other => {}, Crowd0 => {} }",
     );
     daemon.wait_for("the changed config is rolled back", SOON);
-    let planned = json(&world, &["reload", "--dry-run"]);
+    let planned = world.json(&["reload", "--dry-run"]);
     assert_eq!(planned["outcome"], "planned");
     let lists = [
         ("added", &["Other"][..]),
@@ -250,15 +240,15 @@ fn a_dry_run_prints_what_it_would_add_change_move_remove_and_leave_alone_and_doe
             planned["plan"][list].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
         assert_eq!(found, expected, "{list}: {planned}");
     }
-    let said = ask(&world, &["reload", "--dry-run"]);
+    let said = world.ask(&["reload", "--dry-run"]);
     for (list, names) in lists {
         // Of those that it leaves alone it says how many there are.
         let shown = if list == "untouched" { "1" } else { names[0] };
         assert!(said.stdout.contains(list) && said.stdout.contains(shown), "{list}: {said:?}");
     }
     assert!(!daemon.stdout().contains("started two") && world.record("Other").is_none(), "{daemon:?}");
-    assert_eq!(json(&world, &["status", "Counter"])["place"], "external");
+    assert_eq!(world.json(&["status", "Counter"])["place"], "external");
     drop(obstacle);
     daemon.wait_for("Echo: started two", SOON);
-    world.wait_for("a move", || (json(&world, &["status", "Counter"])["place"] == "internal").then_some(()));
+    world.wait_for("a move", || (world.json(&["status", "Counter"])["place"] == "internal").then_some(()));
 }

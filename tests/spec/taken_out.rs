@@ -26,7 +26,7 @@ fn config(counter: &str) -> String {
 }
 
 fn ask(world: &World, words: &[&str]) -> Outcome {
-    world.run(env!("CARGO_BIN_EXE_multimodule"), words)
+    world.ask(words)
 }
 
 fn state(world: &World) -> String {

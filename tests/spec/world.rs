@@ -97,6 +97,19 @@ impl World {
         self.run(env!("CARGO_BIN_EXE_qtrans"), words)
     }
 
+    /// What a command to this world's daemon comes to.
+    pub(crate) fn ask(&self, words: &[&str]) -> Outcome {
+        self.run(env!("CARGO_BIN_EXE_multimodule"), words)
+    }
+
+    /// What a command says with `--json`.
+    #[track_caller]
+    pub(crate) fn json(&self, words: &[&str]) -> serde_json::Value {
+        let outcome = self.ask(&[words, &["--json"]].concat());
+        assert_eq!(outcome.code, 0, "{words:?}: {outcome:?}");
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {outcome:?}"))
+    }
+
     /// Runs a program to its end and to the end of what it prints.
     pub(crate) fn run(&self, program: impl AsRef<OsStr>, words: &[&str]) -> Outcome {
         let mut command = self.command(program);
