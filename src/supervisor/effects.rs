@@ -131,10 +131,11 @@ impl Watcher {
         let (files, log) = (self.files(), self.files().log());
         let path = files.failsafe();
         self.error(&format!("failsafe: {}", evidence.reason));
-        if let Err(error) = Failsafe::of(&self.name, evidence, &path, &log).write(&path) {
-            self.error(&format!(
+        match Failsafe::of(&self.name, evidence, &path, &log).write(&path) {
+            Ok(()) => self.note_failsafe(),
+            Err(error) => self.error(&format!(
                 "it is ended, and will be started again, for why it should not cannot be kept: {error}"
-            ));
+            )),
         }
         if let Some(host) = self.sight.record().map(|record| record.host).filter(|_| self.sight.is_alive()) {
             self.tell_unseen_end(Some(host), "killed, with all that it had started");

@@ -109,11 +109,12 @@ impl History {
         (found, first.saturating_sub(after.saturating_add(1)))
     }
 
-    /// What happened last to this task or process, as far as that is not forgotten. Looks at all events at worst.
+    /// Which `among` these happened last to this task or process, as far as that is not forgotten. Looks at all events
+    /// at worst.
     #[must_use]
-    pub fn last_of(&self, task: &TaskName) -> Option<What> {
-        let ring = self.lock();
-        ring.events.iter().rev().find(|event| event.task.as_ref() == Some(task)).map(|event| event.what)
+    pub fn last_of(&self, task: &TaskName, among: &[What]) -> Option<What> {
+        let is_meant = |event: &&Event| event.task.as_ref() == Some(task) && among.contains(&event.what);
+        self.lock().events.iter().rev().find(is_meant).map(|event| event.what)
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -137,6 +138,18 @@ mod tests {
         let (events, forgotten) = history.after(EVENTS as u64 + 2);
         assert_eq!((events.len(), forgotten), (1, 0));
         assert_eq!(history.after(u64::MAX), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn the_last_of_what_is_asked_for_is_that_of_the_task_alone() {
+        let history = History::default();
+        let [one, other] = ["A", "B"].map(|name| TaskName::new(name).unwrap());
+        for (task, what) in [(&one, What::Failsafed), (&one, What::Ended), (&other, What::Cleared)] {
+            history.note(Some(task), what, "x", None);
+        }
+        let last = |task| history.last_of(task, &[What::Failsafed, What::Cleared]);
+        assert_eq!((last(&one), last(&other)), (Some(What::Failsafed), Some(What::Cleared)));
+        assert_eq!(history.last_of(&one, &[What::Started]), None);
     }
 
     #[test]

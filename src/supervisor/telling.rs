@@ -69,22 +69,29 @@ impl Watcher {
         }
     }
 
-    /// Writes that it is parked, and why.
+    /// Writes that it is parked, and why. What broke a limit has it written before its end.
     pub(super) fn note_failsafe(&self) {
         let file = self.sight.parked_by();
         let reason = match Failsafe::read(&file) {
             Ok(Some(failsafe)) => failsafe.reason,
             Ok(None) | Err(_) => format!("{} is there", file.display()),
         };
-        self.note(What::Failsafed, &reason);
+        if !self.is_noted(What::Failsafed) {
+            self.note(What::Failsafed, &reason);
+        }
+    }
+
+    /// Whether that was written last of what parks a process and lets it run.
+    fn is_noted(&self, what: What) -> bool {
+        let among = [What::Started, What::Adopted, What::Failsafed, What::Cleared];
+        self.shared.history.last_of(&self.name, &among) == Some(what)
     }
 
     /// Writes that it is parked no more, if that is so because somebody cleared it. Who did it by a command was written
     /// then.
     pub(super) fn note_cleared(&self) {
         let file = self.sight.parked_by();
-        let is_noted = self.shared.history.last_of(&self.name) == Some(What::Cleared);
-        if !file.exists() && !is_noted {
+        if !file.exists() && !self.is_noted(What::Cleared) {
             self.note(What::Cleared, &format!("{} is gone", file.display()));
         }
     }

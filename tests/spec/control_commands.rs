@@ -268,6 +268,19 @@ fn a_failsafe_is_listed_with_its_evidence_and_cleared() {
     does(&world, &["failsafe", "clear", "Counter"], "stays stopped; `multimodule start Counter`");
 }
 
+#[test]
+fn what_broke_a_limit_is_told_with_its_reason_first_and_its_end_after_it() {
+    let world = World::new();
+    let limit = "{ levels => [ { name => 'failsafe', threshold => 5 } ], can_failsafe => 1, fast => 1 }";
+    let limits = format!("MultiModule => {{ thresholds => {{ 'local.handles.fh.count' => {limit} }} }}");
+    let daemon = world.own_daemon(&format!("{{ Counter => {{ is_external => 1 }}, {limits} }}")).start();
+    daemon.wait_for("Counter: parked: ", SOON);
+    wait_for_events(&world, "Counter", &["started", "failsafed", "ended"]);
+    does(&world, &["failsafe", "clear", "Counter"], "runs again");
+    let again = ["started", "failsafed", "ended", "cleared", "started", "failsafed", "ended"];
+    wait_for_events(&world, "Counter", &again);
+}
+
 /// Kills the host of `Counter` until it is parked.
 fn park(world: &World, daemon: &Daemon) {
     for _ in 0..2 {
