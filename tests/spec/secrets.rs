@@ -228,7 +228,7 @@ fn prints_stars(others: &str) {
     world.keeps_its_secrets(&daemon);
     // Its log is renamed, as it grows or for logrotate.
     let log = world.state().join("log/Teller.log");
-    fs::rename(&log, log.with_extension("old")).unwrap();
+    fs::rename(&log, log.with_extension("old")).expect("our own file");
     daemon.hang_up();
     world.wait_for("its new log", || log.exists().then_some(()));
     world.send("{do => 'print'}", "Teller");
