@@ -105,7 +105,7 @@ fn a_task_of_another_user_passes_by_the_permissions_of_files_and_its_programs_ha
     daemon.wait_for("Counter: has heard 1.", SOON);
     // What it has started is ended with it, also by the mark alone; and root goes on from its state.
     world.write_config(&entry(""));
-    daemon.wait_for("Counter: its changed limits hold now, but from its next start: user", SOON);
+    daemon.wait_for("Counter: its changed limits hold now, these only from its next start: user", SOON);
     assert_eq!(world.ask(&["restart", "Counter"]).code, 0);
     world.wait_ended(&[record.host_identity()]);
     world
