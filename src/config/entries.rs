@@ -50,6 +50,13 @@ impl Config {
     /// Reads the entries of `root`, or tells all that is wrong with them. The settings of the router, the channels and
     /// the tasks are for those to check.
     pub fn read(root: &Map) -> Result<Self, Vec<PathFault>> {
+        let (config, faults) = Self::read_as_far_as_it_goes(root);
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    /// The same; beside what is wrong stands the rest, for others to look what is wrong with that.
+    #[must_use]
+    pub fn read_as_far_as_it_goes(root: &Map) -> (Self, Vec<PathFault>) {
         let mut config = Self::default();
         let mut faults = Vec::new();
         for (name, value) in root.iter() {
@@ -63,7 +70,7 @@ impl Config {
                 _ => config.read_task(name, value, &mut faults),
             }
         }
-        if faults.is_empty() { Ok(config) } else { Err(faults) }
+        (config, faults)
     }
 
     fn read_task(&mut self, name: &str, value: &Value, faults: &mut Vec<PathFault>) {

@@ -42,11 +42,8 @@ pub(crate) struct Surroundings<'a> {
 impl Assembly {
     /// Puts together what `root` says, or tells all that is wrong with it.
     pub(crate) fn of(root: &Map, around: &Surroundings<'_>) -> Result<Self, Vec<PathFault>> {
-        let (config, mut faults) = match Config::read(root) {
-            Ok(config) => (config, Vec::new()),
-            // Without its entries a config can be checked no further.
-            Err(faults) => return Err(faults),
-        };
+        let (config, mut faults) = Config::read_as_far_as_it_goes(root);
+        let are_entries_whole = faults.is_empty();
         let mut wanted = BTreeMap::new();
         let mut missing = BTreeMap::new();
         for (name, entry) in &config.tasks {
@@ -80,7 +77,8 @@ impl Assembly {
         }
         faults.extend(around.sleepers_named(&wanted));
         let placement = placement(&wanted).unwrap_or_else(|found| {
-            faults.extend(found);
+            // An entry that is wrong may contradict others only by what it does not say for that.
+            faults.extend(if are_entries_whole { found } else { Vec::new() });
             Placement::default()
         });
         if faults.is_empty() { Ok(Self { config, wanted, placement, table, channels, missing }) } else { Err(faults) }
@@ -274,6 +272,8 @@ mod tests {
     fn all_faults_come_at_once() {
         let text = "{ Example1 => { outsrt => 1 }, OutOfBand => { alert => { handling => [] } }, Router => { routes => [ { forwards => 3 } ] } }";
         check(text, Err(&["outsrt", "match", "forwards", "handling"]));
+        let text = "{ Example1 => { outsrt => 1, queue => { max_bytes => 3 } }, Example2 => { workers => 0 }, Router => { routes => [ { forwards => 3 } ] } }";
+        check(text, Err(&["max_bytes", "workers", "outsrt", "match", "forwards"]));
     }
 
     #[test]

@@ -66,7 +66,6 @@ impl Changes {
         let whole = new.memory_bytes.is_some() || new.processes.is_some();
         let fixed = [
             (old.user != new.user, "user"),
-            (old.user != new.user, "user"),
             (old.group != new.group, "group"),
             (old.no_new_privileges != new.no_new_privileges, "no_new_privs"),
             (whole && !same_cgroup, "memory and processes of the whole task"),
