@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::assembly::Assembly;
 use super::error::DaemonError;
-use super::reload::Daemon;
+use super::running::Daemon;
 use crate::name::QueueName;
 use crate::router::RoutingTable;
 use crate::runtime::queue_settings;

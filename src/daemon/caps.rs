@@ -7,7 +7,7 @@ use nix::unistd::{getegid, geteuid};
 
 use super::assembly::Assembly;
 use super::program::state_tag;
-use super::reload::Daemon;
+use super::running::Daemon;
 use crate::config::{FrameworkKey, LimitSettings, MAIN, PathFault, ValuePath};
 use crate::name::TaskName;
 use crate::process::{Caps, group_number, our_process_one, user_number};

@@ -1,6 +1,6 @@
 //! What arrives on the control queue, read: `{".multimodule": {config: {..}, control: [..]}}`.
 
-use super::reload::Externals;
+use super::running::Externals;
 use crate::message::Message;
 use crate::name::TaskName;
 use crate::value::{Map, MapView, View};

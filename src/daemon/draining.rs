@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use super::assembly::Assembly;
 use super::error::DaemonError;
 use super::places::Spread;
-use super::reload::Daemon;
+use super::running::Daemon;
 use crate::name::{LaneName, QueueName, TaskName};
 use crate::supervisor::Standing;
 use crate::task::Place;

@@ -31,6 +31,7 @@ mod reload;
 mod renewal;
 mod reports;
 mod requests;
+mod running;
 mod running_conf;
 mod saying;
 mod service;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::places::workers;
-use super::reload::Daemon;
+use super::running::Daemon;
 use crate::config::Overflow;
 use crate::name::TaskName;
 use crate::task::Placement;

@@ -16,7 +16,7 @@ use super::assembly::{Assembly, Surroundings};
 use super::caps::caps;
 use super::draining::{AWAY, AWAY_IN_ORDER, say_silent, stateless_of};
 use super::error::DaemonError;
-use super::reload::Daemon;
+use super::running::Daemon;
 use super::running_conf::{RunningConfError, prepare_running_conf, read_running_conf};
 use super::share::{Process, cpus};
 use super::watching::entries_of;

@@ -15,9 +15,9 @@ use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 use super::places::workers;
-use super::reload::Daemon;
 use super::reports::{EventReport, EventsReport, FailsafeReport, LogSource};
 use super::requests::{Answer, Call, Refusal, RefusalKind, Request};
+use super::running::Daemon;
 use super::stated;
 use super::status::{Known, utc};
 use super::steering::failed;

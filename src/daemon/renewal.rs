@@ -1,6 +1,6 @@
 //! A renewal that was asked for: which processes it means.
 
-use super::reload::Daemon;
+use super::running::Daemon;
 use crate::name::TaskName;
 use crate::task::{Place, pool_of};
 

@@ -6,7 +6,7 @@
 use super::assembly::Assembly;
 use super::error::DaemonError;
 use super::places::workers;
-use super::reload::Daemon;
+use super::running::Daemon;
 use crate::process::{Notice, ServiceManager};
 use crate::value::Map;
 

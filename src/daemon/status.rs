@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::counting::MessageRates;
 use super::places::workers;
-use super::reload::Daemon;
 use super::reports::{DaemonStatus, PlaceReport, QueueReport, Status, TaskState, TaskStatus, WaitReport, WorkerStatus};
+use super::running::Daemon;
 use crate::config::MAIN;
 use crate::message::Stamp;
 use crate::name::{QueueName, TaskName};

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use super::owed::Change;
 use super::reading::processes_of;
-use super::reload::Daemon;
 use super::reports::Done;
 use super::requests::{Refusal, RefusalKind};
+use super::running::Daemon;
 use crate::config::FrameworkKey;
 use crate::name::TaskName;
 use crate::process::HostFiles;

@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::assembly::Assembly;
 use super::counting::Counting;
 use super::places::workers;
-use super::reload::Daemon;
+use super::running::Daemon;
 use super::share::cpus;
 use crate::config::MAIN;
 use crate::limits::{Alert, Overrides, Subject, Thresholds, Trip, Verdict};
