@@ -183,6 +183,10 @@ fn no_name_in_a_request_is_used_as_a_path() {
     let world = World::new();
     let daemon = daemon(&world);
     fs::write(world.path().join("outside.failsafe"), "a file of somebody").unwrap();
+    world.wait_for("its queues", || {
+        let queues = names(&world.transit());
+        (["Example2", "Router"].iter().all(|name| queues.contains(*name))).then_some(())
+    });
     let before = [world.path(), &world.state(), &world.transit()].map(names);
     let text = answer(&world, &request("GET /v1/openapi.json", ""));
     let document: Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();

@@ -98,7 +98,8 @@ fn two_hundred_senders_that_wait_for_room_cost_little_and_go_on_when_there_is_so
     let all = MORE + i64::try_from(CROWD).expect("a small number");
     daemon.wait_for(&format!("Counter: has heard {all}."), STARTS);
     println!("{CROWD} senders that wait for room used {used} ms in {LOOKED_AT:?}, and {idle} ms when they were idle");
-    assert!(u128::from(used.saturating_sub(idle)) * 20 < LOOKED_AT.as_millis(), "{used} ms, and {idle} ms when idle");
+    // It is 1 % of a core where nothing else runs; each of them by itself took 40 %.
+    assert!(u128::from(used.saturating_sub(idle)) * 10 < LOOKED_AT.as_millis(), "{used} ms, and {idle} ms when idle");
 }
 
 /// The processor time that a daemon uses while it is looked at.
