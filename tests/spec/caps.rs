@@ -74,7 +74,11 @@ fn child_of_counter(world: &World, daemon: &Daemon) -> u32 {
     let line = daemon.wait_for("has child ", SOON);
     let text = daemon.lines()[line].text.clone();
     let pid = text.split("has child ").nth(1).expect("its pid follows");
-    pid.trim_end_matches('.').parse().expect("a number")
+    let pid = pid.trim_end_matches('.').parse().expect("a number");
+    // Whoever starts a program goes on a moment before the kernel has given it its rights.
+    let name = format!("/proc/{pid}/comm");
+    world.wait_for("its program", || fs::read_to_string(&name).ok().filter(|name| name.trim_end() == "sleep"));
+    pid
 }
 
 /// A field of what the kernel says of a process's rights.
