@@ -126,6 +126,7 @@ impl Daemon {
 
     /// Has everything run again by the config that holds: where nothing of the other one was written, the disk is not
     /// needed for that.
+    ///
     /// What cannot be put back now is owed: it does not depend on what comes of the other config.
     async fn put_back(&mut self) {
         self.shown.send_replace(Some(Arc::new(self.glance())));

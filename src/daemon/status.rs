@@ -50,6 +50,7 @@ impl Daemon {
         let mut waits = self.waits();
         let failed: BTreeSet<_> = self.node.failed().cloned().collect();
         let chosen = self.placement.by_task.iter().filter(|(name, _)| one.is_none_or(|one| one == *name));
+        let untold = chosen.clone().map(|(name, _)| name).filter(|name| !self.watching.counting.knows(name));
         let tasks = chosen.map(|(name, placed)| {
             let mut status = self.task_status(name, &placed.place, &views);
             if placed.place == Place::Daemon && failed.contains(name) && status.state == TaskState::Running {
@@ -60,12 +61,9 @@ impl Daemon {
             (status.rate_in, status.rate_out) = (handled, emitted);
             status
         });
-        let tasks: Vec<_> = tasks.collect();
-        let is_told = |name: &str| TaskName::new(name).is_ok_and(|name| self.watching.counting.knows(&name));
-        let untold = tasks.iter().map(|status| &status.name).filter(|name| !is_told(name)).cloned().collect();
         Known {
-            tasks,
-            untold,
+            untold: untold.map(ToString::to_string).collect(),
+            tasks: tasks.collect(),
             taken_out: self.watching.stopped.clone(),
             daemon: self.daemon_status(),
             state_dir: self.state_dir.clone(),

@@ -18,8 +18,8 @@ use nix::fcntl::OFlag;
 use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 
 use crate::name::TaskName;
-use crate::process::{FileError, HostFiles};
-use crate::secret::{Passage, Redactor, open_log, tell_first};
+use crate::process::{FileError, HostFiles, open_log};
+use crate::secret::{Passage, Redactor, tell_first};
 
 /// How long until another redactor is tried where none can be had, or the last one did not live for so long: the machine
 /// is short of something.

@@ -1,6 +1,8 @@
 //! The files of one process of tasks in the state directory, by name.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::FileError;
@@ -86,4 +88,14 @@ pub fn processes_on_record(state_dir: &Path) -> Result<Vec<TaskName>, FileError>
     }
     names.sort();
     Ok(names)
+}
+
+/// Opens a log (0600) to append to it, and makes it where there is none.
+///
+/// # Errors
+/// The system's reason.
+pub fn open_log(log: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    // Not blocking: somebody may have put a FIFO there; without a reader it does not open then.
+    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(log)
 }

@@ -44,7 +44,7 @@ pub(crate) use descriptors::close_others;
 pub use ending::{Ended, GRACE, end_below, end_host, end_marked};
 pub use failsafe::{Evidence, Failsafe};
 pub use file_error::FileError;
-pub use host_files::{HostFiles, processes_on_record};
+pub use host_files::{HostFiles, open_log, processes_on_record};
 pub use host_lock::HostLock;
 pub use identity::{BootId, ProcessIdentity, ProcessRef, start_ticks};
 pub use init::{our_process_one, stay_process_one};

@@ -16,7 +16,7 @@ mod redactor;
 mod resolve;
 
 pub use known::{redacted, redacted_bytes};
-pub use passage::{Passage, open_log};
+pub use passage::Passage;
 pub use pieces::Pieces;
 pub use read::{MAX_SECRET_BYTES, SecretError, tell_first};
 pub use redactor::{Redactor, is_redactor, redactor_main};

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::pieces::Pieces;
+use crate::process::open_log;
 
 /// How much is read at once: what a pipe holds.
 const PIECE: usize = 64 << 10;
@@ -99,16 +99,6 @@ impl AsFd for Passage {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.input.as_fd()
     }
-}
-
-/// Opens a log to append to it.
-///
-/// # Errors
-/// The system's reason.
-pub fn open_log(log: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    // Not blocking: somebody may have put a FIFO there.
-    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(log)
 }
 
 #[cfg(test)]

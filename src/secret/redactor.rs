@@ -25,9 +25,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::known::{keep, keep_text, texts};
-use super::passage::{Passage, open_log};
+use super::passage::Passage;
 use super::read::MAX_SECRET_BYTES;
-use crate::process::{Pidfd, ProcessIdentity, close_others, with_rights_passed_on};
+use crate::process::{Pidfd, ProcessIdentity, close_others, open_log, with_rights_passed_on};
 
 /// The first word of its command line; the second is the log.
 const NAME: &str = "multimodule redactor";

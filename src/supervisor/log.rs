@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::process::FileError;
+use crate::process::{FileError, open_log};
 use crate::secret::redacted_bytes;
 
 /// How large a log file grows before it is rotated: one such file and one older one are kept.
@@ -98,8 +98,7 @@ impl Log {
         let mut aside = self.path.clone().into_os_string();
         aside.push(".1");
         fs::rename(&self.path, &aside).map_err(FileError::of(&self.path, "rename"))?;
-        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
-        made.map_err(FileError::of(&self.path, "make"))?;
+        open_log(&self.path).map_err(FileError::of(&self.path, "make"))?;
         self.old = self.current.take();
         self.current = Reading::open(&self.path).ok();
         Ok(())

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::super::spawner_main::end;
 use super::super::title::set_title;
 use super::super::{
     FileError, HostFiles, HostRecord, KeeperOrder, Pidfd, PidfdError, ProcessIdentity, ProcessRef, RecordError,
-    RecordFault, is_no_host, read_record, write_record,
+    RecordFault, is_no_host, open_log, read_record, write_record,
 };
 use super::life::Life;
 use super::past::Past;
@@ -143,11 +143,11 @@ fn pid_namespace() -> Result<u64, FileError> {
 fn open_standard(files: &HostFiles) -> Result<(), NoKeeper> {
     let null = Path::new("/dev/null");
     dup2_stdin(File::open(null).map_err(FileError::of(null, "open"))?)?;
-    Ok(open_log(files)?)
+    Ok(print_into_log(files)?)
 }
 
 /// Opens the log by its path and makes it output and error.
-pub(super) fn open_log(files: &HostFiles) -> Result<(), FileError> {
+pub(super) fn print_into_log(files: &HostFiles) -> Result<(), FileError> {
     let path = files.log();
     let folder = path.parent().unwrap_or(Path::new("/"));
     std::fs::DirBuilder::new()
@@ -155,10 +155,7 @@ pub(super) fn open_log(files: &HostFiles) -> Result<(), FileError> {
         .mode(0o700)
         .create(folder)
         .map_err(FileError::of(folder, "make directory"))?;
-    let mut options = File::options();
-    // Not blocking: somebody may have put a FIFO there; without a reader it does not open then.
-    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    let log = options.open(&path).map_err(FileError::of(&path, "open"))?;
+    let log = open_log(&path).map_err(FileError::of(&path, "open"))?;
     let reopened = dup2_stdout(&log).and_then(|()| dup2_stderr(&log));
     reopened.map_err(|errno| FileError::new(&path, "take for output", errno.into()))
 }

@@ -8,7 +8,7 @@ use super::super::{
     Argument, EndRecord, GRACE, HostRecord, How, Intent, Nonce, ProcessRef, RecordError, end_below, read_record,
     write_record,
 };
-use super::begin::{AnswerPipe, Place, open_log};
+use super::begin::{AnswerPipe, Place, print_into_log};
 use super::launch::fork_host;
 use super::past::{Past, reason, unix_ms};
 use super::waiting::{KeeperEvent, Reaped, Signals, reap};
@@ -75,7 +75,7 @@ impl Life {
     /// Starts the host, or says why it does not run. A child that does not pass the gate ends by itself.
     fn try_start(&self, start: &mut Start) -> Result<(), String> {
         let text = |error: io::Error| error.to_string();
-        if let Err(error) = open_log(&self.place.files) {
+        if let Err(error) = print_into_log(&self.place.files) {
             self.say(&format!("{error}; what it prints goes where it went before"));
         }
         let nonce = Nonce::fresh().map_err(text)?;
